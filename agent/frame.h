@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One packet in a worker's hands. The bytes live in a UMEM chunk (or test memory) of FRAME_SIZE; `data` moves inside it as headers come
+ * and go: before it at least FRAME_HEADROOM bytes are free when a frame comes from a port, behind it FRAME_TAILROOM for padding and ICV
+ * if the packet is no longer than FRAME_DATA_MAX.
+ */
+#ifndef ESPALIER_AGENT_FRAME_H
+#define ESPALIER_AGENT_FRAME_H
+
+#include "bpf/contract.h"
+
+#include <stdint.h>
+
+#define FRAME_SIZE 4096u
+#define FRAME_HEADROOM 256u /* XDP_PACKET_HEADROOM */
+#define FRAME_TAILROOM 64u
+#define FRAME_DATA_MAX (FRAME_SIZE - FRAME_HEADROOM - FRAME_TAILROOM)
+
+struct frame {
+	uint8_t *chunk; /* start of the FRAME_SIZE bytes */
+	uint8_t *data;	/* first byte of the packet as it stands: link header, or network header after frame_pull */
+	uint32_t len;
+	struct packet_meta meta; /* copied out of the frame's metadata on receive */
+};
+
+static inline uint32_t frame_headroom(const struct frame *frame)
+{
+	return (uint32_t)(frame->data - frame->chunk);
+}
+
+static inline uint32_t frame_tailroom(const struct frame *frame)
+{
+	return (uint32_t)(frame->chunk + FRAME_SIZE - (frame->data + frame->len));
+}
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policies in the LPM tries (contract.h). Address ranges become prefixes; the ordered selectors of covering prefixes are
+ * written behind each longer one. The set lives in the memory of the one writer; after a restart it is rebuilt from the maps.
+ */
+#ifndef ESPALIER_BPF_POLICY_H
+#define ESPALIER_BPF_POLICY_H
+
+#include "bpf/contract.h"
+
+struct sadb;
+struct policy_set; /* opaque */
+
+/* One policy: every local selector with every remote selector of the same family and protocol. Lower `priority` is asked first. */
+struct policy {
+	__u32 tunnel; /* tunnel id, or TUNNEL_NONE for bypass and discard */
+	__u8 action;  /* enum policy_action */
+	__u32 priority;
+	__u8 local_count;
+	__u8 remote_count;
+	struct selector local[SELECTORS_MAX];
+	struct selector remote[SELECTORS_MAX];
+};
+
+/* The set over the tries of an open SADB; existing entries of the tries are dropped when the first change is made through
+ * `policy_set_clear`, or kept until then. -errno. The caller frees it before the SADB closes. */
+int policy_set_new(struct sadb *db, struct policy_set **set);
+void policy_set_free(struct policy_set *set);
+/* Forget every policy and empty the tries. */
+int policy_set_clear(struct policy_set *set);
+
+/*
+ * Add a policy; `*id` names it. -E2BIG: more than POLICY_SELECTORS_MAX selectors behind one prefix; -ENOSPC: trie full;
+ * -EINVAL: no pair of selectors of one family. On failure the tries are as before.
+ */
+int policy_add(struct policy_set *set, const struct policy *policy, __u32 *id);
+int policy_remove(struct policy_set *set, __u32 id);
+
+#endif
