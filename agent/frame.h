@@ -20,7 +20,7 @@ struct frame {
 	uint8_t *chunk; /* start of the FRAME_SIZE bytes */
 	uint8_t *data;	/* first byte of the packet as it stands: link header, or network header after frame_pull */
 	uint32_t len;
-	struct packet_meta meta; /* copied out of the frame's metadata on receive */
+	struct packet_meta meta; /* copied out of the 16 bytes that XDP puts before the Ethernet header (bpf/contract.h) */
 };
 
 static inline uint32_t frame_headroom(const struct frame *frame)

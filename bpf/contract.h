@@ -88,7 +88,8 @@
 	X(AGENT_DOWN, warn, "no AF_XDP socket on this queue: the agent is not running; nothing leaves in clear")       \
 	X(HELD_OVERFLOW, info, "waiting for an SA, and the queue of waiting packets is full")                          \
 	X(CRYPTO_ERROR, alert, "the crypto library reported an error while sealing")                                   \
-	X(XDP_ERROR, alert, "the XDP program could not write its metadata")
+	X(XDP_ERROR, alert, "the XDP program could not write its metadata")                                            \
+	X(FRAGMENT_PORTS, warn, "a later fragment has no ports, and the policy of its addresses names ports (RFC 4301 7)")
 
 enum drop_reason {
 #define DROP_ENUM(name, severity, sentence) DROP_##name,
@@ -116,7 +117,10 @@ struct addr16 {
 };
 
 /* ---- packet metadata -------------------------------------------------------------------------------------------
- * XDP writes it in front of the frame (data_meta), so that nothing is parsed twice. Offsets count from the frame's first byte.
+ * XDP writes it in front of the frame, so that nothing is parsed twice. It makes room with bpf_xdp_adjust_head, not with data_meta,
+ * which the drivers of cloud NICs (ena, gve) do not offer: what an AF_XDP socket receives is struct packet_meta, then the frame.
+ * The receiver copies the first sizeof(struct packet_meta) bytes out and skips them. Offsets count from the frame's first byte
+ * (the Ethernet header), that is, from behind the metadata.
  */
 enum meta_kind {
 	META_ESP_IN = 1,  /* ESP to open: `index` is the SA, `payload_off` the SPI */
@@ -138,7 +142,7 @@ struct packet_meta {
 	__u32 reserved;
 };
 #ifndef __bpf__
-_Static_assert(sizeof(struct packet_meta) == 16, "metadata: 16 bytes, a multiple of 4 as bpf_xdp_adjust_meta asks");
+_Static_assert(sizeof(struct packet_meta) == 16, "metadata: 16 bytes, written in front of every redirected frame");
 #endif
 
 /* ---- SADB ---------------------------------------------------------------------------------------------------- */
@@ -218,8 +222,8 @@ struct sa_run {
 struct selector {
 	__u8 family;   /* 4 or 6 */
 	__u8 protocol; /* 0: any */
-	__u16 port_first;
-	__u16 port_last; /* 0-65535: any */
+	__u16 port_first; /* ICMP and ICMPv6: type << 8 | code stands for both ports (RFC 7296 3.13.1) */
+	__u16 port_last;  /* 0-65535: any */
 	__u16 reserved;
 	__u8 first[16];
 	__u8 last[16];
