@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Espalier: an IPsec gateway whose ESP fast path runs in XDP and AF_XDP. `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := all

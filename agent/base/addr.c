@@ -50,7 +50,7 @@ bool prefix_parse(const char *text, struct ip_prefix *out)
 
 	if (strlen(text) >= sizeof(copy))
 		return false;
-	strcpy(copy, text);
+	memcpy(copy, text, strlen(text) + 1);
 	slash = strchr(copy, '/');
 	if (slash)
 		*slash = '\0';
@@ -76,7 +76,7 @@ const char *addr_format(const struct ip_addr *addr, char out[static ADDR_TEXT_LE
 	int family = addr->family == IP_V4 ? AF_INET : AF_INET6;
 
 	if (addr->family == IP_NONE || !inet_ntop(family, addr->bytes, out, ADDR_TEXT_LEN))
-		strcpy(out, "any");
+		snprintf(out, ADDR_TEXT_LEN, "any");
 	return out;
 }
 
