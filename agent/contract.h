@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages between the IKE daemon and the agent: SOCK_SEQPACKET, default /run/espalier/agent.sock, one struct agent_message
- * per packet. SA state does not go this way (it stands in the BPF maps); this carries what needs the agent's rights (routes)
- * or is an event of the data path. Either side may restart: the IKE daemon connects again and repeats its routes.
- * Messages shorter than their struct, of another version or of an unknown kind are ignored and logged.
+ * Messages between the IKE daemon and the agent: SOCK_SEQPACKET, default /run/espalier/agent.sock, one struct
+ * agent_message per packet. SA state does not go this way (it stands in the BPF maps); this carries what needs the
+ * agent's rights (routes) or is an event of the data path. Either side may restart: the IKE daemon connects again and
+ * repeats its routes. Messages shorter than their struct, of another version or of an unknown kind are ignored and
+ * logged.
  */
 #ifndef ESPALIER_AGENT_CONTRACT_H
 #define ESPALIER_AGENT_CONTRACT_H
@@ -12,27 +13,30 @@
 
 #include <stdint.h>
 
-#define AGENT_SOCKET_DEFAULT "/run/espalier/agent.sock"
+#define AGENT_SOCKET_DEFAULT  "/run/espalier/agent.sock"
 #define AGENT_MESSAGE_VERSION 1u
 
-/* Sockets that must not enter the tunnel (IKE's) and the agent's own route look-ups carry this mark; `ip rule` sends all else to the table. */
-#define AGENT_MARK 0x45535000u
-#define AGENT_ROUTE_TABLE 4500u
+/* Sockets that must not enter the tunnel (IKE's) and the agent's own route look-ups carry this mark; `ip rule` sends
+ * all else to the table. */
+#define AGENT_MARK	    0x45535000u
+#define AGENT_ROUTE_TABLE   4500u
 #define AGENT_RULE_PRIORITY 4500u
-#define HOST_DEVICE "ipsec0"	/* host side: routes point here */
-#define HOST_DEVICE_PEER "ipsec0p" /* the agent's end */
-#define HOST_DEVICE_MTU 1400u	/* until a tunnel says otherwise; leaves room for IPv6 + UDP + ESP in 1500 */
+#define HOST_DEVICE	    "ipsec0"  /* host side: routes point here */
+#define HOST_DEVICE_PEER    "ipsec0p" /* the agent's end */
+#define HOST_DEVICE_MTU	    1400u     /* until a tunnel says otherwise; leaves room for IPv6 + UDP + ESP in 1500 */
 
 enum agent_message_kind {
 	AGENT_ROUTE_ADD = 1, /* IKE -> agent: send `prefix` into the host device; idempotent, counted per prefix */
 	AGENT_ROUTE_DELETE,  /* IKE -> agent */
-	AGENT_ROUTES_RESET,  /* IKE -> agent, first message after connecting: forget all routes not repeated before AGENT_ROUTES_DONE */
+	AGENT_ROUTES_RESET,  /* IKE -> agent, first message after connecting: forget all routes not repeated before
+				AGENT_ROUTES_DONE */
 	AGENT_ROUTES_DONE,   /* IKE -> agent */
 	AGENT_PORTS_QUERY,   /* IKE -> agent: answer with one AGENT_PORT each, the last has port.more == 0 */
 	AGENT_PORT,	     /* agent -> IKE */
-	AGENT_ACQUIRE,	     /* agent -> IKE: a packet needs tunnel `acquire.tunnel`, which has no SA; at most one a second and tunnel */
-	AGENT_EXPIRE,	     /* agent -> IKE: soft or hard lifetime of an SA by bytes or packets */
-	AGENT_PEER_MOVED,    /* agent -> IKE: an authenticated packet came from another address or port (RFC 7296 2.23) */
+	AGENT_ACQUIRE,	  /* agent -> IKE: a packet needs tunnel `acquire.tunnel`, which has no SA; at most one a second
+			     and tunnel */
+	AGENT_EXPIRE,	  /* agent -> IKE: soft or hard lifetime of an SA by bytes or packets */
+	AGENT_PEER_MOVED, /* agent -> IKE: an authenticated packet came from another address or port (RFC 7296 2.23) */
 };
 
 enum agent_expire { AGENT_EXPIRE_SOFT = 1, AGENT_EXPIRE_HARD = 2 };
@@ -43,10 +47,11 @@ struct agent_message {
 	union {
 		struct {
 			struct addr16 prefix;
-			uint8_t len; /* of the mapped form's own family: 0-32 or 0-128 */
+			uint8_t len;	/* of the mapped form's own family: 0-32 or 0-128 */
 			uint8_t family; /* 4 or 6 */
 			uint8_t reserved[6];
-			struct addr16 source_first; /* a local address in this range is preferred as source; all zero: none */
+			struct addr16
+				source_first; /* a local address in this range is preferred as source; all zero: none */
 			struct addr16 source_last;
 		} route;
 		struct {
@@ -56,12 +61,12 @@ struct agent_message {
 			uint8_t mode; /* enum attach_mode */
 			uint8_t zero_copy;
 			uint8_t more;
-			uint8_t host;	 /* 1: the host device */
+			uint8_t host;	  /* 1: the host device */
 			char reason[256]; /* why not better; "" if nothing to say */
 		} port;
 		struct {
 			uint32_t tunnel;
-			struct selector local;	/* of the packet: single addresses and ports */
+			struct selector local; /* of the packet: single addresses and ports */
 			struct selector remote;
 		} acquire;
 		struct {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One packet in a worker's hands. The bytes live in a UMEM chunk (or test memory) of FRAME_SIZE; `data` moves inside it as headers come
- * and go: before it at least FRAME_HEADROOM bytes are free when a frame comes from a port, behind it FRAME_TAILROOM for padding and ICV
- * if the packet is no longer than FRAME_DATA_MAX.
+ * One packet in a worker's hands. The bytes live in a UMEM chunk (or test memory) of FRAME_SIZE; `data` moves inside it
+ * as headers come and go: before it at least FRAME_HEADROOM bytes are free when a frame comes from a port, behind it
+ * FRAME_TAILROOM for padding and ICV if the packet is no longer than FRAME_DATA_MAX.
  */
 #ifndef ESPALIER_AGENT_FRAME_H
 #define ESPALIER_AGENT_FRAME_H
@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#define FRAME_SIZE 4096u
+#define FRAME_SIZE     4096u
 #define FRAME_HEADROOM 256u /* XDP_PACKET_HEADROOM */
 #define FRAME_TAILROOM 64u
 #define FRAME_DATA_MAX (FRAME_SIZE - FRAME_HEADROOM - FRAME_TAILROOM)
@@ -20,7 +20,8 @@ struct frame {
 	uint8_t *chunk; /* start of the FRAME_SIZE bytes */
 	uint8_t *data;	/* first byte of the packet as it stands: link header, or network header after frame_pull */
 	uint32_t len;
-	struct packet_meta meta; /* copied out of the 16 bytes that XDP puts before the Ethernet header (bpf/contract.h) */
+	struct packet_meta
+		meta; /* copied out of the 16 bytes that XDP puts before the Ethernet header (bpf/contract.h) */
 };
 
 static inline uint32_t frame_headroom(const struct frame *frame)
@@ -31,6 +32,21 @@ static inline uint32_t frame_headroom(const struct frame *frame)
 static inline uint32_t frame_tailroom(const struct frame *frame)
 {
 	return (uint32_t)(frame->chunk + FRAME_SIZE - (frame->data + frame->len));
+}
+
+/* Take `len` bytes off the front; the caller has checked that they are there. */
+static inline void frame_pull(struct frame *frame, uint32_t len)
+{
+	frame->data += len;
+	frame->len -= len;
+}
+
+/* Put `len` bytes, to be filled by the caller, before the front; the caller has checked the headroom. */
+static inline uint8_t *frame_push(struct frame *frame, uint32_t len)
+{
+	frame->data -= len;
+	frame->len += len;
+	return frame->data;
 }
 
 #endif

@@ -89,7 +89,8 @@
 	X(HELD_OVERFLOW, info, "waiting for an SA, and the queue of waiting packets is full")                          \
 	X(CRYPTO_ERROR, alert, "the crypto library reported an error while sealing")                                   \
 	X(XDP_ERROR, alert, "the XDP program could not write its metadata")                                            \
-	X(FRAGMENT_PORTS, warn, "a later fragment has no ports, and the policy of its addresses names ports (RFC 4301 7)")
+	X(FRAGMENT_PORTS, warn, "a later fragment has no ports, and the policy of its addresses names ports (RFC 4301 7)") \
+	X(ECN_MISMATCH, warn, "congestion was marked on the way, but the inner packet's flow does not do ECN (RFC 6040 4.2)")
 
 enum drop_reason {
 #define DROP_ENUM(name, severity, sentence) DROP_##name,

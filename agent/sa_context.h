@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker's own context of one SA: what esp_seal and esp_open need, at hand without a look into shared memory, and the
+ * counters of the turn, added to the shared ones once per turn. One context belongs to one worker; several workers may
+ * each have one of the same SA.
+ */
+#ifndef ESPALIER_AGENT_SA_CONTEXT_H
+#define ESPALIER_AGENT_SA_CONTEXT_H
+
+#include "agent/suite.h"
+#include "bpf/contract.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define OUTER_HEADERS_MAX 48u /* IPv6 and UDP */
+
+struct sa_context {
+	struct sa sa;	      /* as read, without its keys */
+	struct tunnel tunnel; /* its selectors, as read */
+	struct sa_run *run;   /* borrowed: the map's slot */
+	const struct esp_suite *suite;
+	struct esp_cipher cipher;
+	/*
+	 * Taken around the replay window only, where several workers may hold an inbound SA. Borrowed, set by the
+	 * worker after init; NULL: this worker is the only one.
+	 */
+	atomic_flag *replay_lock;
+
+	uint8_t outer_family;		  /* 4 or 6 */
+	uint8_t outer_len;		  /* bytes before the ESP header: IP, and UDP if encapsulated */
+	uint8_t outer[OUTER_HEADERS_MAX]; /* template: addresses, ports, protocol; lengths, ID, DSCP and checksums are 0
+					   */
+
+	/* Since the last flush. */
+	uint64_t packets;
+	uint64_t bytes; /* of inner packets */
+	uint64_t last_use_ns;
+	uint64_t dropped_replay;
+	uint64_t dropped_icv;
+	uint64_t dropped_other;
+};
+
+/*
+ * Set up `ctx` from a stable copy of the slot (sadb_read) and of its tunnel. The caller still wipes its copy's keys.
+ * `run` is borrowed. -EOPNOTSUPP: no such suite, protocol or mode here; -EINVAL: the slot contradicts itself (addresses
+ * of two families, ports, window); -ENOMEM or -EIO: the library. On failure `ctx` is cleared; packets of the SA then
+ * die as DROP_SA_BROKEN.
+ */
+int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tunnel *tunnel, struct sa_run *run);
+/* Wipe and free. Flush before. Harmless on a zeroed or cleared context. */
+void sa_context_clear(struct sa_context *ctx);
+
+/*
+ * Once per turn: add the counters to the shared ones. Returns what of the SA's lifetime was reached and has not been
+ * told before by anyone (0, or AGENT_EXPIRE_SOFT | AGENT_EXPIRE_HARD of agent/contract.h): send that to the IKE daemon.
+ * Cheap when nothing was counted.
+ */
+unsigned sa_context_flush(struct sa_context *ctx);
+
+/* Count the fate of one packet of this SA: esp_seal and esp_open call it themselves. */
+void sa_context_count_drop(struct sa_context *ctx, enum drop_reason reason);
+/* Is a hard limit (time, bytes, packets) reached? esp_seal and esp_open ask it themselves. */
+bool sa_context_expired(const struct sa_context *ctx, uint64_t now_ns);
+
+#endif
