@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #define CONFIG_FILE_DEFAULT "/etc/espalier/espalier.yaml"
+#define CONFIG_BYTES_MAX (1024u * 1024u) /* a longer file is refused */
+#define CONFIG_ERROR_LEN 512u		 /* room for any message; longer ones are cut */
 
 struct config_agent {
 	char **interfaces; /* NICs to serve */
@@ -78,15 +80,20 @@ struct config_secret {
 	char *secret; /* text; "0x..." hex; "0s..." base64. Only the keeper sees it. */
 };
 
+struct config_ike {
+	char *socket;		    /* operator API; NULL: default */
+	char *log_level;	    /* "info" (NULL), "debug", "warn", "error" */
+	uint32_t *cookie_threshold; /* half-open IKE SAs from which on cookies are asked; NULL: 32 */
+	uint32_t *half_open_max;    /* NULL: 1024 */
+};
+
+struct config_source;
+
 struct config {
 	char *path;
-	struct config_agent *agent; /* may be NULL */
-	struct {
-		char *socket; /* operator API; NULL: default */
-		char *log_level; /* "info" (NULL), "debug", "warn", "error" */
-		uint32_t *cookie_threshold; /* half-open IKE SAs from which on cookies are asked; NULL: 32 */
-		uint32_t *half_open_max; /* NULL: 1024 */
-	} *ike; /* may be NULL */
+	struct config_source *source; /* the lines, for config_error_at */
+	struct config_agent *agent;   /* may be NULL */
+	struct config_ike *ike;	      /* may be NULL */
 	struct config_connection *connections;
 	unsigned connections_count;
 	struct config_secret *secrets;
@@ -101,6 +108,12 @@ struct config *config_load(const char *path, char *error, size_t error_size);
 /* The same from memory (`path` is for messages). `text` need not end in NUL. */
 struct config *config_parse(const char *path, const char *text, size_t len, char *error, size_t error_size);
 void config_free(struct config *config);
+/* Wipe the secrets and forget them: for programs that need none. */
+void config_forget_secrets(struct config *config);
+/* The file's text, bounded by CONFIG_BYTES_MAX. malloc'd (wipe it: it may hold secrets); NULL with a message in `error`. */
+char *config_read_file(const char *path, size_t *len, char *error, size_t error_size);
+/* May users other than the owner read the file? Then the secrets in it are not secret. */
+bool config_file_is_open(const char *path);
 
 /*
  * For checks above the schema: writes "FILE:LINE: KEY: message" with the line on which the value at `key_path` stands
