@@ -54,7 +54,7 @@ struct auth_config {
 
 struct conn_config {
 	char name[IKE_NAME_MAX];
-	struct ip_addr local;	  /* IP_NONE: any */
+	struct ip_addr local;	  /* IP_NONE: any; before dialling EFFECT_RESOLVE asks for the address to use */
 	struct ip_addr remote;	  /* IP_NONE: any (responder only), or a name not yet resolved */
 	bool remote_is_name;	  /* commands ENGINE_RESOLVED set `remote` */
 	struct proposal_list proposals;
@@ -106,7 +106,7 @@ enum engine_command_kind {
 	ENGINE_ACQUIRE,	/* conn, child: traffic waits (trap) */
 	ENGINE_EXPIRE,	/* child_id, hard: the data path reports a lifetime */
 	ENGINE_PEER_MOVED, /* child_id, remote: an authenticated ESP packet came from there */
-	ENGINE_RESOLVED,   /* conn, remote.addr: a name was resolved */
+	ENGINE_RESOLVED,   /* conn, remote.addr, local: the peer's address, and ours towards it (the route's source) */
 	ENGINE_PROBE,	/* conn: liveness check now */
 };
 struct engine_command {
@@ -116,6 +116,7 @@ struct engine_command {
 	uint32_t child_id;
 	bool hard;
 	struct endpoint remote;
+	struct ip_addr local; /* ENGINE_RESOLVED only; IP_NONE: could not be found, dial later */
 };
 /* 0; -ENOENT: no such connection or child; -EINVAL: cannot be done (no remote address ...). */
 int engine_command(struct ike_engine *engine, const struct engine_command *command, uint64_t now);
@@ -161,12 +162,12 @@ enum effect_kind {
 	EFFECT_KEEPALIVE,   /* send one byte 0xff from local to remote, without marker (RFC 3948 2.3) */
 	EFFECT_AUTH,	    /* ask the keeper; answer by engine_answer */
 	EFFECT_INSTALL_IN,  /* install the inbound SA of child.child_id (and its tunnel and policy), now */
-	EFFECT_INSTALL_OUT, /* install the outbound SA and switch the tunnel to it */
+	EFFECT_INSTALL_OUT, /* install the outbound SA (unless it stands already) and switch the tunnel to it */
 	EFFECT_REMOVE_OUT,  /* child_id: stop sending on it (before REMOVE_IN, at a delete) */
 	EFFECT_REMOVE_IN,   /* child_id: remove it wholly; `keep_policy`: the tunnel stays, fail closed */
 	EFFECT_MOVE,	    /* child_id: new local and remote endpoints */
 	EFFECT_EVENT,	    /* something a person wants to know */
-	EFFECT_RESOLVE,	    /* conn: resolve its remote name, then ENGINE_RESOLVED */
+	EFFECT_RESOLVE,	    /* conn: resolve its remote name (or take its remote address) and find our address towards it, then ENGINE_RESOLVED */
 };
 
 enum ike_event_kind {
