@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/replay.h"
+
+#include <string.h>
+
+#define WORD_BITS 64u
+
+bool replay_bits_valid(uint32_t bits)
+{
+	return bits == 0 || (bits >= REPLAY_BITS_MIN && bits <= REPLAY_BITS_MAX && (bits & (bits - 1)) == 0);
+}
+
+/* Sequence numbers share a bit exactly when they differ by a multiple of the window's size: never two inside it. */
+static __u64 *word_of(struct sa_run *run, uint32_t bits, uint64_t seq, uint64_t *mask)
+{
+	uint32_t bit = (uint32_t)(seq & (bits - 1));
+
+	*mask = UINT64_C(1) << (bit % WORD_BITS);
+	return &run->replay_window[bit / WORD_BITS];
+}
+
+enum drop_reason replay_check(const struct sa_run *run, uint32_t bits, uint64_t seq)
+{
+	uint32_t bit;
+
+	if (bits == 0)
+		return DROP_NONE;
+	if (seq == 0)
+		return DROP_SEQ_ZERO;
+	if (seq > run->replay_top)
+		return DROP_NONE;
+	if (run->replay_top - seq >= bits)
+		return DROP_REPLAY_OLD;
+	bit = (uint32_t)(seq & (bits - 1));
+	return run->replay_window[bit / WORD_BITS] >> (bit % WORD_BITS) & 1 ? DROP_REPLAY : DROP_NONE;
+}
+
+/* Forget the numbers that leave the window when its top moves up to `top`: their bits now stand for (old top, top]. */
+static void window_advance(struct sa_run *run, uint32_t bits, uint64_t top)
+{
+	uint64_t seq = run->replay_top + 1;
+
+	if (top - run->replay_top >= bits) {
+		memset(run->replay_window, 0, bits < WORD_BITS ? sizeof(__u64) : bits / 8);
+		return;
+	}
+	while (seq <= top) {
+		uint64_t mask;
+		__u64 *word = word_of(run, bits, seq, &mask);
+
+		if (seq % WORD_BITS == 0 && top - seq >= WORD_BITS - 1 && bits >= WORD_BITS) {
+			*word = 0;
+			seq += WORD_BITS;
+		} else {
+			*word &= ~mask;
+			seq++;
+		}
+	}
+}
+
+enum drop_reason replay_mark(struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest)
+{
+	enum drop_reason reason = replay_check(run, bits, seq);
+	uint64_t mask;
+
+	*newest = reason == DROP_NONE && seq > run->replay_top;
+	if (reason != DROP_NONE)
+		return reason;
+	if (*newest) {
+		if (bits)
+			window_advance(run, bits, seq);
+		run->replay_top = seq;
+	}
+	if (bits)
+		*word_of(run, bits, seq, &mask) |= mask;
+	return DROP_NONE;
+}
+
+uint64_t replay_extend(uint64_t top, uint32_t bits, uint32_t low)
+{
+	uint32_t top_low = (uint32_t)top;
+	uint64_t top_high = top >> 32;
+	uint32_t bottom = top_low - (bits - 1); /* modulo 2^32 */
+
+	if (top_low >= bits - 1) /* A2.2 case A: the window lies within one subspace */
+		return (low >= bottom ? top_high : top_high + 1) << 32 | low;
+	/* Case B: it spans two. */
+	if (low < bottom)
+		return top_high << 32 | low;
+	return top_high == 0 ? UINT64_MAX : (top_high - 1) << 32 | low;
+}

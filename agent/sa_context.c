@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/sa_context.h"
+
+#include "agent/base/addr.h"
+#include "agent/base/secret.h"
+#include "agent/contract.h"
+#include "agent/replay.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#define FLAGS_KNOWN (SA_UDP_ENCAP | SA_ESN | SA_MSS_CLAMP)
+#define IPV4_LEN    20u
+#define IPV6_LEN    40u
+#define UDP_LEN	    8u
+#define OUTER_TTL   64u
+
+static int check(const struct sa *sa, const struct ip_addr *local, const struct ip_addr *remote)
+{
+	if (sa->protocol != IPPROTO_ESP || sa->mode != SA_TUNNEL || sa->flags & ~FLAGS_KNOWN)
+		return -EOPNOTSUPP;
+	if (sa->direction != SA_IN && sa->direction != SA_OUT)
+		return -EINVAL;
+	if (local->family != remote->family)
+		return -EINVAL;
+	if (sa->flags & SA_UDP_ENCAP && (!sa->local_port || !sa->remote_port))
+		return -EINVAL;
+	if (!replay_bits_valid(sa->replay_bits))
+		return -EINVAL;
+	/* Without a window nothing tells the high half of the number (RFC 4303 3.4.3). */
+	if (sa->flags & SA_ESN && sa->direction == SA_IN && !sa->replay_bits)
+		return -EINVAL;
+	return 0;
+}
+
+static void outer_ipv4(
+	struct sa_context *ctx, const struct ip_addr *local, const struct ip_addr *remote, uint8_t protocol)
+{
+	uint8_t *ip = ctx->outer;
+
+	ip[0] = 0x45;
+	ip[8] = OUTER_TTL;
+	ip[9] = protocol;
+	memcpy(ip + 12, local->bytes, 4);
+	memcpy(ip + 16, remote->bytes, 4);
+	ctx->outer_len = IPV4_LEN;
+}
+
+static void outer_ipv6(
+	struct sa_context *ctx, const struct ip_addr *local, const struct ip_addr *remote, uint8_t protocol)
+{
+	uint8_t *ip = ctx->outer;
+
+	ip[0] = 0x60;
+	ip[6] = protocol;
+	ip[7] = OUTER_TTL;
+	memcpy(ip + 8, local->bytes, 16);
+	memcpy(ip + 24, remote->bytes, 16);
+	ctx->outer_len = IPV6_LEN;
+}
+
+static void outer_udp(struct sa_context *ctx, const struct sa *sa)
+{
+	uint16_t ports[2] = {htons(sa->local_port), htons(sa->remote_port)};
+
+	memcpy(ctx->outer + ctx->outer_len, ports, sizeof(ports));
+	ctx->outer_len = (uint8_t)(ctx->outer_len + UDP_LEN);
+}
+
+int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tunnel *tunnel, struct sa_run *run)
+{
+	struct ip_addr local, remote;
+	uint8_t protocol = sa->flags & SA_UDP_ENCAP ? IPPROTO_UDP : IPPROTO_ESP;
+	int error;
+
+	memset(ctx, 0, sizeof(*ctx));
+	addr_from_mapped(sa->local.bytes, &local);
+	addr_from_mapped(sa->remote.bytes, &remote);
+	error = check(sa, &local, &remote);
+	if (error)
+		return error;
+	ctx->suite = esp_suite_find(sa->encr, sa->encr_key_bits, sa->integ);
+	if (!ctx->suite)
+		return -EOPNOTSUPP;
+	error = ctx->suite->init(ctx->suite, &ctx->cipher, sa);
+	if (error) {
+		sa_context_clear(ctx);
+		return error;
+	}
+	ctx->sa = *sa;
+	secret_wipe(ctx->sa.encr_key, sizeof(ctx->sa.encr_key));
+	secret_wipe(ctx->sa.integ_key, sizeof(ctx->sa.integ_key));
+	secret_wipe(ctx->sa.salt, sizeof(ctx->sa.salt));
+	ctx->tunnel = *tunnel;
+	ctx->run = run;
+	ctx->outer_family = local.family;
+	if (local.family == IP_V4)
+		outer_ipv4(ctx, &local, &remote, protocol);
+	else
+		outer_ipv6(ctx, &local, &remote, protocol);
+	if (sa->flags & SA_UDP_ENCAP)
+		outer_udp(ctx, sa);
+	return 0;
+}
+
+void sa_context_clear(struct sa_context *ctx)
+{
+	esp_cipher_clear(&ctx->cipher);
+	secret_wipe(ctx, sizeof(*ctx));
+}
+
+static void add(__u64 *shared, uint64_t *pending)
+{
+	if (*pending)
+		__atomic_fetch_add(shared, *pending, __ATOMIC_RELAXED);
+	*pending = 0;
+}
+
+static bool over(uint64_t value, uint64_t limit)
+{
+	return limit && value >= limit;
+}
+
+/* Which limits by bytes and packets the shared counters have reached. */
+static unsigned reached(const struct sa *sa, const struct sa_run *run)
+{
+	uint64_t packets = __atomic_load_n(&run->packets, __ATOMIC_RELAXED);
+	uint64_t bytes = __atomic_load_n(&run->bytes, __ATOMIC_RELAXED);
+	unsigned kinds = 0;
+
+	if (over(packets, sa->soft_packets) || over(bytes, sa->soft_bytes))
+		kinds |= AGENT_EXPIRE_SOFT;
+	if (over(packets, sa->hard_packets) || over(bytes, sa->hard_bytes))
+		kinds |= AGENT_EXPIRE_HARD;
+	return kinds;
+}
+
+unsigned sa_context_flush(struct sa_context *ctx)
+{
+	struct sa_run *run = ctx->run;
+	unsigned kinds;
+
+	add(&run->dropped_replay, &ctx->dropped_replay);
+	add(&run->dropped_icv, &ctx->dropped_icv);
+	add(&run->dropped_other, &ctx->dropped_other);
+	if (!ctx->packets)
+		return 0;
+	add(&run->packets, &ctx->packets);
+	add(&run->bytes, &ctx->bytes);
+	__atomic_store_n(&run->last_use_ns, ctx->last_use_ns, __ATOMIC_RELAXED);
+	kinds = reached(&ctx->sa, run);
+	if (!(kinds & ~__atomic_load_n(&run->expire_told, __ATOMIC_RELAXED)))
+		return 0;
+	return kinds & ~__atomic_fetch_or(&run->expire_told, kinds, __ATOMIC_RELAXED);
+}
+
+void sa_context_count_drop(struct sa_context *ctx, enum drop_reason reason)
+{
+	switch (reason) {
+	case DROP_NONE:
+	case DROP_DUMMY:
+		break;
+	case DROP_REPLAY:
+	case DROP_REPLAY_OLD:
+	case DROP_SEQ_ZERO:
+		ctx->dropped_replay++;
+		break;
+	case DROP_ICV_BAD:
+		ctx->dropped_icv++;
+		break;
+	default:
+		ctx->dropped_other++;
+	}
+}
+
+bool sa_context_expired(const struct sa_context *ctx, uint64_t now_ns)
+{
+	const struct sa *sa = &ctx->sa;
+	const struct sa_run *run = ctx->run;
+
+	return over(now_ns, sa->hard_ns) || (sa->hard_packets && run->packets + ctx->packets >= sa->hard_packets) ||
+	       (sa->hard_bytes && run->bytes + ctx->bytes >= sa->hard_bytes);
+}
