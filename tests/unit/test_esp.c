@@ -5,12 +5,13 @@
 #include "agent/replay.h"
 #include "tests/unit/esp_lab.h"
 
-#include <cmocka.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #define REPLAY_BITS 1024u
 
