@@ -28,34 +28,35 @@
 
 /* Raised with every change of a struct below. User space refuses pinned maps of another version. */
 #define LAYOUT_VERSION 1u
-#define LAYOUT_MAGIC 0x45535041u /* "ESPA" */
+#define LAYOUT_MAGIC   0x45535041u /* "ESPA" */
 
-#define PORTS_MAX 32u
-#define QUEUES_MAX 64u
-#define WORKERS_MAX 64u
-#define SA_COUNT_DEFAULT 4096u /* slots of sa and sa_run */
+#define PORTS_MAX	     32u
+#define QUEUES_MAX	     64u
+#define WORKERS_MAX	     64u
+#define SA_COUNT_DEFAULT     4096u /* slots of sa and sa_run */
 #define TUNNEL_COUNT_DEFAULT 2048u
 #define POLICY_COUNT_DEFAULT 4096u /* prefixes per trie */
-#define LOCAL_ADDR_COUNT 1024u
-#define EVENTS_BYTES (64u * 1024u)
+#define LOCAL_ADDR_COUNT     1024u
+#define EVENTS_BYTES	     (64u * 1024u)
 
-#define SA_NONE 0xffffffffu	/* "no SA" in struct tunnel */
+#define SA_NONE	    0xffffffffu /* "no SA" in struct tunnel */
 #define TUNNEL_NONE 0xffffffffu /* "no tunnel" in a policy that bypasses or drops */
 
-#define SELECTORS_MAX 8u	 /* traffic selectors a side of one tunnel */
+#define SELECTORS_MAX	     8u	 /* traffic selectors a side of one tunnel */
 #define POLICY_SELECTORS_MAX 16u /* ordered selectors behind one prefix */
-#define REPLAY_BITS_MAX 8192u
-#define REPLAY_WORDS (REPLAY_BITS_MAX / 64u)
+#define REPLAY_BITS_MAX	     8192u
+#define REPLAY_WORDS	     (REPLAY_BITS_MAX / 64u)
 
 /* ---- drop reasons --------------------------------------------------------------------------------------------
  * One list feeds the BPF counters, the agent's counters, the CLI, the documentation and the tests. No packet dies
- * uncounted. X(NAME, severity, "sentence"); severity: info (normal life), warn (look when it grows), alert (attack or fault).
- * New reasons go to the end: the number is the index of the counter maps.
+ * uncounted. X(NAME, severity, "sentence"); severity: info (normal life), warn (look when it grows), alert (attack or
+ * fault). New reasons go to the end: the number is the index of the counter maps.
  */
 #define DROP_REASONS(X)                                                                                                \
 	X(NONE, info, "not dropped")                                                                                   \
-	X(SPI_UNKNOWN, warn, "ESP for an SPI that no SA here has; the peer uses an SA that is gone, or someone guesses") \
-	X(SPI_RESERVED, warn, "ESP with SPI 0 or 1-255, which RFC 4303 2.1 reserves")                                 \
+	X(SPI_UNKNOWN, warn,                                                                                           \
+		"ESP for an SPI that no SA here has; the peer uses an SA that is gone, or someone guesses")            \
+	X(SPI_RESERVED, warn, "ESP with SPI 0 or 1-255, which RFC 4303 2.1 reserves")                                  \
 	X(ESP_FRAGMENT, warn, "a fragment of an outer ESP packet; the path between the gateways has a smaller MTU")    \
 	X(ESP_SHORT, alert, "ESP packet too short for its suite, or not a whole number of cipher blocks")              \
 	X(ICV_BAD, alert, "the integrity check failed: altered on the way, or the two sides have different keys")      \
@@ -89,8 +90,10 @@
 	X(HELD_OVERFLOW, info, "waiting for an SA, and the queue of waiting packets is full")                          \
 	X(CRYPTO_ERROR, alert, "the crypto library reported an error while sealing")                                   \
 	X(XDP_ERROR, alert, "the XDP program could not write its metadata")                                            \
-	X(FRAGMENT_PORTS, warn, "a later fragment has no ports, and the policy of its addresses names ports (RFC 4301 7)") \
-	X(ECN_MISMATCH, warn, "congestion was marked on the way, but the inner packet's flow does not do ECN (RFC 6040 4.2)")
+	X(FRAGMENT_PORTS, warn,                                                                                        \
+		"a later fragment has no ports, and the policy of its addresses names ports (RFC 4301 7)")             \
+	X(ECN_MISMATCH, warn,                                                                                          \
+		"congestion was marked on the way, but the inner packet's flow does not do ECN (RFC 6040 4.2)")
 
 enum drop_reason {
 #define DROP_ENUM(name, severity, sentence) DROP_##name,
@@ -118,24 +121,24 @@ struct addr16 {
 };
 
 /* ---- packet metadata -------------------------------------------------------------------------------------------
- * XDP writes it in front of the frame, so that nothing is parsed twice. It makes room with bpf_xdp_adjust_head, not with data_meta,
- * which the drivers of cloud NICs (ena, gve) do not offer: what an AF_XDP socket receives is struct packet_meta, then the frame.
- * The receiver copies the first sizeof(struct packet_meta) bytes out and skips them. Offsets count from the frame's first byte
- * (the Ethernet header), that is, from behind the metadata.
+ * XDP writes it in front of the frame, so that nothing is parsed twice. It makes room with bpf_xdp_adjust_head, not
+ * with data_meta, which the drivers of cloud NICs (ena, gve) do not offer: what an AF_XDP socket receives is struct
+ * packet_meta, then the frame. The receiver copies the first sizeof(struct packet_meta) bytes out and skips them.
+ * Offsets count from the frame's first byte (the Ethernet header), that is, from behind the metadata.
  */
 enum meta_kind {
-	META_ESP_IN = 1,  /* ESP to open: `index` is the SA, `payload_off` the SPI */
+	META_ESP_IN = 1,    /* ESP to open: `index` is the SA, `payload_off` the SPI */
 	META_PLAIN_OUT = 2, /* plaintext to protect: `index` is the tunnel, `payload_off` the transport header */
 };
 
-#define META_UDP_ENCAP 0x01u  /* the ESP packet came inside UDP (RFC 3948) */
-#define META_FROM_HOST 0x02u  /* came in by the host device: the kernel already counted this hop */
-#define META_FRAGMENT 0x04u   /* inner packet is a fragment; ports are unknown if not the first */
+#define META_UDP_ENCAP 0x01u /* the ESP packet came inside UDP (RFC 3948) */
+#define META_FROM_HOST 0x02u /* came in by the host device: the kernel already counted this hop */
+#define META_FRAGMENT  0x04u /* inner packet is a fragment; ports are unknown if not the first */
 
 struct packet_meta {
-	__u8 kind;   /* enum meta_kind */
-	__u8 flags;  /* META_* */
-	__u8 family; /* 4 or 6: the header at l3_off */
+	__u8 kind;     /* enum meta_kind */
+	__u8 flags;    /* META_* */
+	__u8 family;   /* 4 or 6: the header at l3_off */
 	__u8 protocol; /* IP protocol behind the network header (and IPv6 extension headers) */
 	__u16 l3_off;
 	__u16 payload_off;
@@ -157,16 +160,17 @@ enum sa_direction { SA_IN = 1, SA_OUT = 2 };
 enum sa_mode { SA_TUNNEL = 1, SA_TRANSPORT = 2 };
 
 #define SA_UDP_ENCAP 0x0001u /* ESP in UDP (RFC 3948); ports below */
-#define SA_ESN 0x0002u	     /* 64-bit sequence numbers (RFC 4304) */
+#define SA_ESN	     0x0002u /* 64-bit sequence numbers (RFC 4304) */
 #define SA_MSS_CLAMP 0x0004u
 
-#define SA_KEY_MAX 32u
+#define SA_KEY_MAX	 32u
 #define SA_INTEG_KEY_MAX 64u
 
 /*
  * Static half of an SA. Written by user space alone, under the generation: odd while it is being written, even when
- * stable; every change moves it on. A reader copies the slot and takes the copy if the generation was even and is unchanged.
- * Algorithm numbers are IANA's IKEv2 transform ids (types 1 and 3); lengths in bits as in the key-length attribute.
+ * stable; every change moves it on. A reader copies the slot and takes the copy if the generation was even and is
+ * unchanged. Algorithm numbers are IANA's IKEv2 transform ids (types 1 and 3); lengths in bits as in the key-length
+ * attribute.
  */
 struct sa {
 	__u32 generation;
@@ -201,17 +205,20 @@ struct sa {
 
 /* Run half of an SA, same index. The agent writes; it outlives agent and IKE daemon. */
 struct sa_run {
-	/* Outbound: the last number taken. Taken before the packet leaves, so that a restarted agent never reuses (key, nonce). */
+	/* Outbound: the last number taken. Taken before the packet leaves, so that a restarted agent never reuses (key,
+	 * nonce). */
 	__u64 out_seq;
 	__u64 packets;
 	__u64 bytes; /* of inner packets */
 	__u64 last_use_ns;
-	/* Inbound: highest authenticated sequence number; bit n of the window is sequence number n modulo replay_bits. */
+	/* Inbound: highest authenticated sequence number; bit n of the window is sequence number n modulo replay_bits.
+	 */
 	__u64 replay_top;
 	__u64 dropped_replay;
 	__u64 dropped_icv;
 	__u64 dropped_other;
-	/* Inbound UDP encapsulation: source of the last authenticated packet if it differs from sa.remote; port 0: it does not. */
+	/* Inbound UDP encapsulation: source of the last authenticated packet if it differs from sa.remote; port 0: it
+	 * does not. */
 	struct addr16 seen_remote;
 	__u32 seen_remote_port;
 	__u32 expire_told; /* EXPIRE_* already reported to the IKE daemon */
@@ -221,8 +228,8 @@ struct sa_run {
 
 /* One address range of a traffic selector (RFC 7296 3.13.1). IPv4 stands in the first 4 bytes. */
 struct selector {
-	__u8 family;   /* 4 or 6 */
-	__u8 protocol; /* 0: any */
+	__u8 family;	  /* 4 or 6 */
+	__u8 protocol;	  /* 0: any */
 	__u16 port_first; /* ICMP and ICMPv6: type << 8 | code stands for both ports (RFC 7296 3.13.1) */
 	__u16 port_last;  /* 0-65535: any */
 	__u16 reserved;
@@ -233,7 +240,8 @@ struct selector {
 enum tunnel_state { TUNNEL_FREE = 0, TUNNEL_LIVE = 1 };
 enum policy_action { POLICY_PROTECT = 1, POLICY_BYPASS = 2, POLICY_DISCARD = 3 };
 
-/* One CHILD SA's policy, whichever SAs carry it at the moment. `out_sa` is changed by one store: that is the switch at a rekey. */
+/* One CHILD SA's policy, whichever SAs carry it at the moment. `out_sa` is changed by one store: that is the switch at
+ * a rekey. */
 struct tunnel {
 	__u32 out_sa; /* SA index or SA_NONE */
 	__u8 state;   /* enum tunnel_state */
@@ -255,7 +263,8 @@ struct spi_key {
 
 /* ---- policy --------------------------------------------------------------------------------------------------
  * The trie is asked with the remote address: the destination of outbound packets, the source of inbound plaintext.
- * Behind a prefix stand its ordered selectors, followed by those of all shorter prefixes that cover it, so that one look-up is enough.
+ * Behind a prefix stand its selectors and those of all shorter prefixes that cover it, in the order in which they are
+ * asked (priority, then the longer prefix), so that one look-up is enough. The first that matches decides.
  */
 struct policy4_key {
 	__u32 prefix_len;
@@ -312,7 +321,8 @@ struct port_info {
 	__u8 reserved[2];
 };
 
-/* One per worker, one writer: that worker. `epoch` is odd while the worker is inside a turn (SA slots may be in use). */
+/* One per worker, one writer: that worker. `epoch` is odd while the worker is inside a turn (SA slots may be in use).
+ */
 struct worker_stat {
 	__u64 epoch;
 	__u64 turns;

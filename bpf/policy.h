@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Policies in the LPM tries (contract.h). Address ranges become prefixes; the ordered selectors of covering prefixes are
- * written behind each longer one. The set lives in the memory of the one writer; after a restart it is rebuilt from the maps.
+ * Policies in the LPM tries (contract.h). Address ranges become prefixes; the ordered selectors of covering prefixes
+ * are written behind each longer one. The set lives in the memory of the one writer; after a restart it is rebuilt from
+ * the maps.
  */
 #ifndef ESPALIER_BPF_POLICY_H
 #define ESPALIER_BPF_POLICY_H
@@ -11,7 +12,8 @@
 struct sadb;
 struct policy_set; /* opaque */
 
-/* One policy: every local selector with every remote selector of the same family and protocol. Lower `priority` is asked first. */
+/* One policy: every local selector with every remote selector of the same family and protocol. Lower `priority` is
+ * asked first; at the same priority the longer remote prefix, then the older policy. */
 struct policy {
 	__u32 tunnel; /* tunnel id, or TUNNEL_NONE for bypass and discard */
 	__u8 action;  /* enum policy_action */
@@ -22,10 +24,16 @@ struct policy {
 	struct selector remote[SELECTORS_MAX];
 };
 
-/* The set over the tries of an open SADB; existing entries of the tries are dropped when the first change is made through
- * `policy_set_clear`, or kept until then. -errno. The caller frees it before the SADB closes. */
+/*
+ * The set over the tries of an SADB opened for writing. Entries that an earlier writer left stay in force until
+ * `policy_set_settle` or `policy_set_clear`, but an entry of the same prefix is replaced: a restarted daemon adds its
+ * policies, then settles, and nothing was in clear in between. (It keeps the old tunnel ids until then, too.) -errno.
+ * The caller frees the set before the SADB closes.
+ */
 int policy_set_new(struct sadb *db, struct policy_set **set);
 void policy_set_free(struct policy_set *set);
+/* Remove what an earlier writer left in the tries. */
+int policy_set_settle(struct policy_set *set);
 /* Forget every policy and empty the tries. */
 int policy_set_clear(struct policy_set *set);
 
@@ -34,6 +42,7 @@ int policy_set_clear(struct policy_set *set);
  * -EINVAL: no pair of selectors of one family. On failure the tries are as before.
  */
 int policy_add(struct policy_set *set, const struct policy *policy, __u32 *id);
+/* -ENOENT: no such policy. On other failures the tries are as before. */
 int policy_remove(struct policy_set *set, __u32 id);
 
 #endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * From the frame to facts: link header, network header, extension headers, ports. Parsing decides nothing about the
+ * packet's fate; it says what is there, or that the headers are broken.
+ */
+#ifndef ESPALIER_BPF_PARSE_BPF_H
+#define ESPALIER_BPF_PARSE_BPF_H
+
+#include "bpf/contract.h"
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define VLAN_TAGS_MAX	2
+#define EXT_HEADERS_MAX 6
+/* Above every offset a header can have: Ethernet, two tags, IPv6, six extension headers of 2048 bytes. Bounds the
+ * verifier's view. */
+#define HEADER_OFF_MAX 0x3fffu
+
+#define IPV4_MF		 0x2000
+#define IPV4_OFFSET	 0x1fff
+#define IPV6_FRAG_OFFSET 0xfff8
+#define IPV6_FRAG_MORE	 0x0001
+#define PROTO_SCTP	 132
+#define PROTO_DCCP	 33
+#define PROTO_UDPLITE	 136
+
+struct vlan_tag {
+	__be16 control;
+	__be16 ethertype;
+};
+
+struct ipv6_ext {
+	__u8 next;
+	__u8 len; /* in 8 bytes, without the first 8; of a fragment header: reserved */
+	__be16 fragment;
+	__be32 id;
+};
+
+enum parse_result {
+	PARSE_OK,
+	PARSE_NOT_IP,
+	PARSE_MALFORMED,
+};
+
+/* Facts of one frame. Offsets count from its first byte. */
+struct packet {
+	__u8 family;
+	__u8 protocol;
+	__u8 fragment;	/* any fragment */
+	__u8 later;	/* a fragment, but not the first: no transport header */
+	__u8 has_ports; /* the two below are known */
+	__u8 group;	/* sent to a link-layer group or broadcast address */
+	__u16 source_port;
+	__u16 destination_port;
+	__u32 l3_off;
+	__u32 payload_off;
+	__u32 end; /* behind the last byte of the IP packet; a short Ethernet frame has padding after it */
+	struct addr16 source;
+	struct addr16 destination;
+};
+
+/* `len` bytes of the frame at `off`, or NULL if they are not there. */
+static __always_inline void *frame_at(struct xdp_md *ctx, __u32 off, __u32 len)
+{
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+
+	if (off > HEADER_OFF_MAX)
+		return NULL;
+	data += off;
+	return data + len > end ? NULL : data;
+}
+
+static __always_inline __u32 frame_len(struct xdp_md *ctx)
+{
+	return ctx->data_end - ctx->data;
+}
+
+/* The same, and inside the IP packet. */
+static __always_inline void *packet_at(struct xdp_md *ctx, const struct packet *packet, __u32 off, __u32 len)
+{
+	return off + len > packet->end ? NULL : frame_at(ctx, off, len);
+}
+
+/* Steps over the Ethernet header and VLAN tags: the EtherType (host order) with l3_off set, or 0. */
+static __always_inline __u16 parse_ethernet(struct xdp_md *ctx, struct packet *packet)
+{
+	struct ethhdr *eth = frame_at(ctx, 0, sizeof(*eth));
+	__u32 off = sizeof(*eth);
+	__u16 type;
+
+	if (!eth)
+		return 0;
+	packet->group = eth->h_dest[0] & 1;
+	type = bpf_ntohs(eth->h_proto);
+	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
+		struct vlan_tag *tag;
+
+		if (type != ETH_P_8021Q && type != ETH_P_8021AD)
+			break;
+		tag = frame_at(ctx, off, sizeof(*tag));
+		if (!tag)
+			return 0;
+		type = bpf_ntohs(tag->ethertype);
+		off += sizeof(*tag);
+	}
+	packet->l3_off = off;
+	return type;
+}
+
+static __always_inline void addr16_from_v4(struct addr16 *out, __be32 addr)
+{
+	__u32 *words = (__u32 *)out->bytes;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = bpf_htonl(0xffff);
+	words[3] = addr;
+}
+
+static __always_inline enum parse_result parse_ipv4(struct xdp_md *ctx, struct packet *packet)
+{
+	struct iphdr *ip = frame_at(ctx, packet->l3_off, sizeof(*ip));
+	__u32 header, total;
+	__u16 fragment;
+
+	if (!ip || ip->version != 4)
+		return PARSE_MALFORMED;
+	header = ip->ihl * 4;
+	total = bpf_ntohs(ip->tot_len);
+	if (header < sizeof(*ip) || total < header || packet->l3_off + total > frame_len(ctx))
+		return PARSE_MALFORMED;
+	fragment = bpf_ntohs(ip->frag_off);
+	packet->family = 4;
+	packet->protocol = ip->protocol;
+	packet->fragment = !!(fragment & (IPV4_MF | IPV4_OFFSET));
+	packet->later = !!(fragment & IPV4_OFFSET);
+	packet->payload_off = packet->l3_off + header;
+	packet->end = packet->l3_off + total;
+	addr16_from_v4(&packet->source, ip->saddr);
+	addr16_from_v4(&packet->destination, ip->daddr);
+	return PARSE_OK;
+}
+
+/* The headers that RFC 4301 4.4.1.1 steps over to find the next layer protocol. AH and ESP are next layer protocols. */
+static __always_inline int ipv6_ext_known(__u8 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING || protocol == IPPROTO_DSTOPTS ||
+	       protocol == IPPROTO_FRAGMENT;
+}
+
+static __always_inline enum parse_result parse_ipv6_ext(struct xdp_md *ctx, struct packet *packet)
+{
+	for (int i = 0; i < EXT_HEADERS_MAX; i++) {
+		struct ipv6_ext *ext;
+		__u8 protocol = packet->protocol;
+
+		if (!ipv6_ext_known(protocol))
+			return PARSE_OK;
+		ext = packet_at(ctx, packet, packet->payload_off, sizeof(*ext));
+		if (!ext)
+			return PARSE_MALFORMED;
+		packet->protocol = ext->next;
+		if (protocol != IPPROTO_FRAGMENT) {
+			packet->payload_off += (ext->len + 1) * 8;
+			continue;
+		}
+		packet->payload_off += sizeof(*ext);
+		if (ext->fragment & bpf_htons(IPV6_FRAG_OFFSET | IPV6_FRAG_MORE))
+			packet->fragment = 1;
+		if (ext->fragment & bpf_htons(IPV6_FRAG_OFFSET)) {
+			packet->later = 1;
+			return PARSE_OK;
+		}
+	}
+	return ipv6_ext_known(packet->protocol) ? PARSE_MALFORMED : PARSE_OK;
+}
+
+static __always_inline enum parse_result parse_ipv6(struct xdp_md *ctx, struct packet *packet)
+{
+	struct ipv6hdr *ip = frame_at(ctx, packet->l3_off, sizeof(*ip));
+
+	if (!ip || ip->version != 6)
+		return PARSE_MALFORMED;
+	packet->family = 6;
+	packet->protocol = ip->nexthdr;
+	packet->payload_off = packet->l3_off + sizeof(*ip);
+	packet->end = packet->payload_off + bpf_ntohs(ip->payload_len);
+	if (packet->end > frame_len(ctx))
+		return PARSE_MALFORMED;
+	__builtin_memcpy(&packet->source, &ip->saddr, sizeof(packet->source));
+	__builtin_memcpy(&packet->destination, &ip->daddr, sizeof(packet->destination));
+	return parse_ipv6_ext(ctx, packet);
+}
+
+/* Ports of the protocols that have them; of ICMP and ICMPv6 type << 8 | code as both (contract.h: struct selector). */
+static __always_inline enum parse_result parse_ports(struct xdp_md *ctx, struct packet *packet)
+{
+	__be16 *ports;
+
+	if (packet->later)
+		return PARSE_OK;
+	switch (packet->protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case PROTO_DCCP:
+	case PROTO_SCTP:
+	case PROTO_UDPLITE:
+		ports = packet_at(ctx, packet, packet->payload_off, 4);
+		if (!ports)
+			return PARSE_MALFORMED;
+		packet->source_port = bpf_ntohs(ports[0]);
+		packet->destination_port = bpf_ntohs(ports[1]);
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		ports = packet_at(ctx, packet, packet->payload_off, 2);
+		if (!ports)
+			return PARSE_MALFORMED;
+		packet->source_port = bpf_ntohs(ports[0]);
+		packet->destination_port = packet->source_port;
+		break;
+	default:
+		return PARSE_OK;
+	}
+	packet->has_ports = 1;
+	return PARSE_OK;
+}
+
+static __always_inline enum parse_result parse_packet(struct xdp_md *ctx, struct packet *packet)
+{
+	enum parse_result result;
+
+	switch (parse_ethernet(ctx, packet)) {
+	case ETH_P_IP:
+		result = parse_ipv4(ctx, packet);
+		break;
+	case ETH_P_IPV6:
+		result = parse_ipv6(ctx, packet);
+		break;
+	default:
+		return PARSE_NOT_IP;
+	}
+	return result == PARSE_OK ? parse_ports(ctx, packet) : result;
+}
+
+#endif

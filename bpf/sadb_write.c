@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The writer's half of the SADB. Every change of a slot runs under its generation (odd while it lasts). A deleted SA's
+ * slot is used again only when no worker can still be in the turn in which it saw the SA: each worker that was inside a
+ * turn at the deletion has ended it since, or no agent runs.
+ */
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/base/secret.h"
+#include "bpf/agent_lock.h"
+#include "bpf/sadb.h"
+#include "bpf/sadb_private.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Packets wait in receive rings with a tunnel's id on them. A deleted id rests this long before it means another
+ * tunnel. */
+#define TUNNEL_REST_NS (2 * NS_PER_S)
+
+/* ---- sequence lock, writer's half ---- */
+
+static void generation_begin(uint32_t *generation)
+{
+	/* Odd already: a writer died in between; the number only has to be odd now and another even one later. */
+	__atomic_store_n(generation, *generation | 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static void generation_end(uint32_t *generation)
+{
+	__atomic_store_n(generation, *generation + 1, __ATOMIC_RELEASE);
+}
+
+/* Whole slot from `sa`, with `state`; only the generation stays the slot's own. */
+static void slot_write(struct sa *slot, const struct sa *sa, enum sa_state state)
+{
+	struct sa copy = *sa;
+
+	generation_begin(&slot->generation);
+	copy.generation = slot->generation;
+	copy.state = (uint8_t)state;
+	*slot = copy;
+	generation_end(&slot->generation);
+	secret_wipe(&copy, sizeof(copy));
+}
+
+static void slot_retire(struct sa *slot)
+{
+	generation_begin(&slot->generation);
+	slot->state = SA_RETIRED;
+	secret_wipe(slot->encr_key, sizeof(slot->encr_key));
+	secret_wipe(slot->salt, sizeof(slot->salt));
+	secret_wipe(slot->integ_key, sizeof(slot->integ_key));
+	generation_end(&slot->generation);
+}
+
+/* ---- quiescence ---- */
+
+static void retirement_take(struct sadb *db, uint32_t index)
+{
+	struct retirement *retirement = malloc(sizeof(*retirement));
+
+	/* Without memory the moment is taken later, when the slot is asked for: later is always safe. */
+	if (!retirement)
+		return;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < WORKERS_MAX; i++)
+		retirement->epochs[i] = __atomic_load_n(&db->workers[i].epoch, __ATOMIC_ACQUIRE);
+	free(db->retirements[index]);
+	db->retirements[index] = retirement;
+}
+
+static bool workers_moved_on(const struct sadb *db, const struct retirement *retirement)
+{
+	for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+		uint64_t then = retirement->epochs[i];
+
+		if (then & 1 && __atomic_load_n(&db->workers[i].epoch, __ATOMIC_ACQUIRE) == then)
+			return false;
+	}
+	return true;
+}
+
+/* May a retired slot be used again? A slot that an earlier writer retired starts its wait at the first question. */
+static bool slot_quiescent(struct sadb *db, uint32_t index)
+{
+	if (!db->retirements[index])
+		retirement_take(db, index);
+	if (!db->retirements[index])
+		return false;
+	if (!workers_moved_on(db, db->retirements[index]) && agent_lock_held(db->pin_dir))
+		return false;
+	free(db->retirements[index]);
+	db->retirements[index] = NULL;
+	return true;
+}
+
+/* ---- repair ---- */
+
+static struct spi_key spi_key_of(const struct sa *sa)
+{
+	return (struct spi_key){.spi = sa->spi, .destination = sa->local, .protocol = sa->protocol};
+}
+
+static bool spi_entry_sound(const struct sadb *db, const struct spi_key *key, uint32_t index)
+{
+	const struct sa *slot = index < db->entries[MAP_sa] ? &db->sas[index] : NULL;
+
+	return slot && slot->state == SA_LIVE && slot->spi == key->spi &&
+	       memcmp(&slot->local, &key->destination, sizeof(slot->local)) == 0;
+}
+
+/* Drop SPI entries whose slot is not (or no longer) that SA. */
+static void spi_index_repair(struct sadb *db)
+{
+	struct spi_key key, next;
+	bool more = bpf_map_get_next_key(db->fds[MAP_spi_in], NULL, &next) == 0;
+
+	while (more) {
+		uint32_t index = sadb_find_spi(db, &next);
+
+		key = next;
+		more = bpf_map_get_next_key(db->fds[MAP_spi_in], &key, &next) == 0;
+		if (!spi_entry_sound(db, &key, index))
+			bpf_map_delete_elem(db->fds[MAP_spi_in], &key);
+	}
+}
+
+/* Before the first change: retire what a writer that died left half-written. */
+static int writer_ready(struct sadb *db)
+{
+	uint32_t broken = 0;
+
+	if (!db->writable)
+		return -EACCES;
+	if (db->repaired)
+		return 0;
+	for (uint32_t i = 0; i < db->entries[MAP_sa]; i++) {
+		if (!(db->sas[i].generation & 1))
+			continue;
+		slot_retire(&db->sas[i]);
+		broken++;
+	}
+	spi_index_repair(db);
+	if (broken)
+		log_warn("%u SAs were half-written by a daemon that died; they are gone", broken);
+	db->repaired = true;
+	return 0;
+}
+
+/* ---- SAs ---- */
+
+static bool slot_usable(struct sadb *db, uint32_t index)
+{
+	switch (db->sas[index].state) {
+	case SA_FREE:
+		return true;
+	case SA_RETIRED:
+		return slot_quiescent(db, index);
+	default:
+		return false;
+	}
+}
+
+/* Goes around, so that a slot rests as long as possible. */
+static int slot_find(struct sadb *db, uint32_t *index)
+{
+	uint32_t count = db->entries[MAP_sa];
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t at = (db->sa_cursor + i) % count;
+
+		if (!slot_usable(db, at))
+			continue;
+		db->sa_cursor = (at + 1) % count;
+		*index = at;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+static int spi_insert(struct sadb *db, const struct spi_key *key, uint32_t index)
+{
+	int err = bpf_map_update_elem(db->fds[MAP_spi_in], key, &index, BPF_NOEXIST);
+
+	return err == -E2BIG ? -ENOSPC : err;
+}
+
+static void spi_remove(struct sadb *db, const struct spi_key *key, uint32_t index)
+{
+	if (sadb_find_spi(db, key) == index)
+		bpf_map_delete_elem(db->fds[MAP_spi_in], key);
+}
+
+int sadb_add(struct sadb *db, const struct sa *sa, uint32_t *index)
+{
+	struct spi_key key = spi_key_of(sa);
+	int err = writer_ready(db);
+
+	if (err)
+		return err;
+	if (sa->direction == SA_IN && sadb_find_spi(db, &key) != SA_NONE)
+		return -EEXIST;
+	err = slot_find(db, index);
+	if (err)
+		return err;
+	memset(&db->runs[*index], 0, sizeof(db->runs[*index]));
+	slot_write(&db->sas[*index], sa, SA_LIVE);
+	if (sa->direction != SA_IN)
+		return 0;
+	err = spi_insert(db, &key, *index);
+	if (err)
+		slot_retire(&db->sas[*index]);
+	return err;
+}
+
+int sadb_delete(struct sadb *db, uint32_t index)
+{
+	int err = writer_ready(db);
+	struct spi_key key;
+	struct sa *slot;
+
+	if (err)
+		return err;
+	if (index >= db->entries[MAP_sa] || db->sas[index].state != SA_LIVE)
+		return -ENOENT;
+	slot = &db->sas[index];
+	key = spi_key_of(slot);
+	if (slot->direction == SA_IN)
+		spi_remove(db, &key, index);
+	/* A tunnel that still names this slot would send through whatever SA takes it next. */
+	if (slot->direction == SA_OUT && slot->tunnel < db->entries[MAP_tunnel] &&
+		db->tunnels[slot->tunnel].out_sa == index)
+		sadb_tunnel_switch(db, slot->tunnel, SA_NONE);
+	slot_retire(slot);
+	retirement_take(db, index);
+	return 0;
+}
+
+int sadb_move(struct sadb *db, uint32_t index, const struct addr16 *local, uint16_t local_port,
+	const struct addr16 *remote, uint16_t remote_port)
+{
+	int err = writer_ready(db);
+	struct spi_key old_key, new_key;
+	struct sa *slot;
+	bool reindex;
+
+	if (err)
+		return err;
+	if (index >= db->entries[MAP_sa] || db->sas[index].state != SA_LIVE)
+		return -ENOENT;
+	slot = &db->sas[index];
+	old_key = spi_key_of(slot);
+	new_key = old_key;
+	new_key.destination = *local;
+	reindex = slot->direction == SA_IN && memcmp(&old_key, &new_key, sizeof(old_key)) != 0;
+	err = reindex ? spi_insert(db, &new_key, index) : 0;
+	if (err)
+		return err;
+	generation_begin(&slot->generation);
+	slot->local = *local;
+	slot->remote = *remote;
+	slot->local_port = local_port;
+	slot->remote_port = remote_port;
+	generation_end(&slot->generation);
+	if (reindex)
+		spi_remove(db, &old_key, index);
+	return 0;
+}
+
+/* ---- tunnels ---- */
+
+static bool tunnel_rested(const struct sadb *db, uint32_t id, uint64_t now_ns)
+{
+	uint64_t deleted_ns = db->tunnel_deleted_ns[id];
+
+	return !deleted_ns || now_ns - deleted_ns >= TUNNEL_REST_NS;
+}
+
+static int tunnel_find(struct sadb *db, uint32_t *id)
+{
+	uint32_t count = db->entries[MAP_tunnel];
+	uint64_t now_ns = clock_now_ns();
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t at = (db->tunnel_cursor + i) % count;
+
+		if (db->tunnels[at].state != TUNNEL_FREE || !tunnel_rested(db, at, now_ns))
+			continue;
+		db->tunnel_cursor = (at + 1) % count;
+		*id = at;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+int sadb_tunnel_add(struct sadb *db, const struct tunnel *tunnel, uint32_t *id)
+{
+	int err = writer_ready(db);
+	struct tunnel *slot, copy = *tunnel;
+
+	if (err)
+		return err;
+	err = tunnel_find(db, id);
+	if (err)
+		return err;
+	slot = &db->tunnels[*id];
+	generation_begin(&slot->generation);
+	copy.generation = slot->generation;
+	copy.out_sa = SA_NONE;
+	copy.state = TUNNEL_LIVE;
+	*slot = copy;
+	generation_end(&slot->generation);
+	return 0;
+}
+
+void sadb_tunnel_delete(struct sadb *db, uint32_t id)
+{
+	struct tunnel *slot = sadb_tunnel(db, id);
+
+	if (!slot || writer_ready(db))
+		return;
+	sadb_tunnel_switch(db, id, SA_NONE);
+	generation_begin(&slot->generation);
+	slot->state = TUNNEL_FREE;
+	generation_end(&slot->generation);
+	db->tunnel_deleted_ns[id] = clock_now_ns();
+}
+
+void sadb_tunnel_switch(struct sadb *db, uint32_t id, uint32_t index)
+{
+	struct tunnel *slot = sadb_tunnel(db, id);
+
+	if (slot && db->writable)
+		__atomic_store_n(&slot->out_sa, index, __ATOMIC_RELEASE);
+}
