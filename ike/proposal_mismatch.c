@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why two lists of proposals have nothing in common, in words that say what to change. */
+#include "agent/base/own.h"
+#include "ike/proposal.h"
+#include "ike/transform.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WORDS_MAX 512u
+
+struct text {
+	char *out;
+	size_t size;
+	size_t len;
+};
+
+__attribute__((format(printf, 2, 3))) static void text_add(struct text *text, const char *format, ...)
+{
+	va_list args;
+	int more;
+
+	if (text->len >= text->size)
+		return;
+	va_start(args, format);
+	more = vsnprintf(text->out + text->len, text->size - text->len, format, args);
+	va_end(args);
+	text->len += more > 0 ? (size_t)more : 0;
+	if (text->len >= text->size)
+		text->len = text->size ? text->size - 1 : 0;
+}
+
+static bool list_has(const struct proposal_list *list, const struct transform *transform)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		for (unsigned j = 0; j < list->items[i].count; j++)
+			if (memcmp(&list->items[i].transforms[j], transform, sizeof(*transform)) == 0)
+				return true;
+	return false;
+}
+
+/* The words of one type in a list, each once. */
+static const char *type_words(const struct proposal_list *list, uint8_t type, char *out, size_t size)
+{
+	struct proposal_list seen = {.count = 1};
+	struct text text = {out, size, 0};
+	char word[48];
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < list->count; i++) {
+		for (unsigned j = 0; j < list->items[i].count; j++) {
+			const struct transform *transform = &list->items[i].transforms[j];
+
+			if (transform->type != type || list_has(&seen, transform) || seen.items[0].count == IKE_TRANSFORMS_MAX)
+				continue;
+			seen.items[0].transforms[seen.items[0].count++] = *transform;
+			text_add(&text, "%s%s", text.len ? ", " : "", transform_format(transform, word, sizeof(word)));
+		}
+	}
+	return text.len ? out : "none";
+}
+
+static bool type_common(const struct proposal_list *ours, const struct proposal_list *theirs, uint8_t type)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < ours->count; i++) {
+		for (unsigned j = 0; j < ours->items[i].count; j++) {
+			const struct transform *transform = &ours->items[i].transforms[j];
+
+			if (transform->type != type)
+				continue;
+			any = true;
+			if (list_has(theirs, transform))
+				return true;
+		}
+	}
+	return !any;
+}
+
+/* One line for each type without anything in common; their number. */
+static unsigned types_report(const struct proposal_list *ours, const struct proposal_list *theirs, struct text *text)
+{
+	static const uint8_t types[] = {TRANSFORM_ENCR, TRANSFORM_PRF, TRANSFORM_INTEG, TRANSFORM_KE};
+	char offered[WORDS_MAX], configured[WORDS_MAX];
+	unsigned count = 0;
+
+	for (size_t t = 0; t < ARRAY_LEN(types); t++) {
+		if (type_common(ours, theirs, types[t]))
+			continue;
+		count++;
+		type_words(theirs, types[t], offered, sizeof(offered));
+		type_words(ours, types[t], configured, sizeof(configured));
+		text_add(text, "  %s: the peer offers %s; configured here is %s; add one of the peer's here, or one of ours at the peer\n",
+			transform_type_name(types[t]), offered, configured);
+	}
+	return count;
+}
+
+/* Types in which one of our proposals and one of theirs have nothing in common, as a bit set. */
+static unsigned pair_differs(const struct proposal *ours, const struct proposal *theirs)
+{
+	struct proposal_list our_list = {.count = 1, .items = {*ours}}, their_list = {.count = 1, .items = {*theirs}};
+	unsigned bits = 0;
+
+	for (uint8_t type = TRANSFORM_ENCR; type <= TRANSFORM_ESN; type++)
+		if (!type_common(&our_list, &their_list, type) || !type_common(&their_list, &our_list, type))
+			bits |= 1u << type;
+	return bits;
+}
+
+/* Each type has something in common, but no two proposals have all: name the closest pair. */
+static void closest_report(const struct proposal_list *ours, const struct proposal_list *theirs, struct text *text)
+{
+	unsigned best = ~0u, best_ours = 0, best_theirs = 0;
+	char our_text[WORDS_MAX], their_text[WORDS_MAX];
+
+	for (unsigned i = 0; i < ours->count; i++) {
+		for (unsigned j = 0; j < theirs->count; j++) {
+			unsigned differs = pair_differs(&ours->items[i], &theirs->items[j]);
+
+			if (__builtin_popcount(differs) < __builtin_popcount(best)) {
+				best = differs;
+				best_ours = i;
+				best_theirs = j;
+			}
+		}
+	}
+	proposal_format(&ours->items[best_ours], our_text, sizeof(our_text));
+	proposal_format(&theirs->items[best_theirs], their_text, sizeof(their_text));
+	text_add(text, "  closest are the peer's proposal %u (%s) and ours (%s); they differ in:", best_theirs + 1, their_text, our_text);
+	for (uint8_t type = TRANSFORM_ENCR; type <= TRANSFORM_ESN; type++)
+		if (best & 1u << type)
+			text_add(text, " %s", transform_type_name(type));
+	text_add(text, "; make one of the two lists hold the other's\n");
+}
+
+size_t proposal_mismatch(const struct proposal_list *ours, const struct proposal_list *theirs, const char *where, char *out, size_t size)
+{
+	struct text text = {out, size, 0};
+
+	if (size)
+		out[0] = '\0';
+	text_add(&text, "%s: no proposal in common\n", where);
+	if (theirs->count == 0)
+		text_add(&text, "  the peer offers nothing\n");
+	else if (types_report(ours, theirs, &text) == 0)
+		closest_report(ours, theirs, &text);
+	return text.len;
+}
