@@ -3,7 +3,7 @@
  * A port: one attached interface as the workers see it, a row of queues with few verbs. What stands behind a queue (an AF_XDP socket, or
  * memory for tests and benchmarks) is asked once per batch, never per packet.
  *
- * Queue q of a port is received from by worker q alone. Every worker may send on any queue; a queue that more than one worker sends on is
+ * Each queue is received from by one worker alone. Every worker may send on any queue; a queue that more than one worker sends on is
  * `shared` and locks itself.
  */
 #ifndef ESPALIER_AGENT_PORT_H
