@@ -24,6 +24,7 @@
 #define SLEEP_WAITING_MS  2 /* packets are held or a ring is full */
 #define SWEEP_NS	  NS_PER_S
 #define OUTER_MTU_DEFAULT 1500u
+#define SLEEP_FDS_MAX (1 + 8 * PORTS_MAX)
 
 /* ---- one turn ------------------------------------------------------------------------------------------------ */
 
