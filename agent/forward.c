@@ -85,7 +85,8 @@ enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
 	return forward_transmit(worker, host, frame, host->peer_mac, host->mac);
 }
 
-/* A protected packet that leaves by an interface of the host: the kernel carries it, under the mark, so that it meets no tunnel again. */
+/* A protected packet that leaves by an interface of the host: the kernel carries it, under the mark, so that it meets
+ * no tunnel again. */
 static enum drop_reason forward_raw(struct worker *worker, const struct frame *frame)
 {
 	struct sockaddr_in to4 = {.sin_family = AF_INET};

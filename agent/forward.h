@@ -5,7 +5,8 @@
 
 #include "agent/worker.h"
 
-/* frame->data is an IP header. The frame is taken on DROP_NONE: queued on a port, given to the host, or held for its neighbour. */
+/* frame->data is an IP header. The frame is taken on DROP_NONE: queued on a port, given to the host, or held for its
+ * neighbour. */
 enum drop_reason forward_packet(struct worker *worker, struct frame *frame, bool outer);
 /* The same where the next hop is known already. */
 enum drop_reason forward_to(struct worker *worker, struct frame *frame, const struct next_hop *hop, bool outer);

@@ -92,12 +92,13 @@ static void hostdev_adopt(uint32_t queues)
 	if (link_queues(HOST_DEVICE_PEER) == queues)
 		return;
 	if (!link_set_queues(HOST_DEVICE_PEER, queues) || !link_set_queues(HOST_DEVICE, queues))
-		log_warn("%s keeps its %u queues for %u workers; `espalier-agent --detach` first gives it the right number",
+		log_warn("%s keeps its %u queues for %u workers; `espalier-agent --detach` first gives it the right "
+			 "number",
 			HOST_DEVICE, link_queues(HOST_DEVICE_PEER), queues);
 }
 
-int hostdev_make(
-	struct netlink *netlink, uint32_t queues, struct link_info *host, struct link_info *peer, char error[static 256])
+int hostdev_make(struct netlink *netlink, uint32_t queues, struct link_info *host, struct link_info *peer,
+	char error[static 256])
 {
 	int err = netlink_link(netlink, HOST_DEVICE, host);
 
@@ -200,8 +201,7 @@ static struct nlmsghdr *route_request(void *buffer, uint16_t type, uint16_t flag
 int hostdev_route_add(struct netlink *netlink, uint32_t ifindex, const struct hostdev_route *route)
 {
 	REQUEST_BUFFER;
-	struct nlmsghdr *request =
-		route_request(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &route->prefix);
+	struct nlmsghdr *request = route_request(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &route->prefix);
 	struct nlattr *metrics;
 	int err;
 

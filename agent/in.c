@@ -22,7 +22,8 @@ static void addr16_of_inner(const struct inner *inner, const uint8_t *bytes, str
 	memcpy(out->bytes + 12, bytes, 4);
 }
 
-/* The peer's packets come from another address or port than the SA says: the IKE daemon decides what that means (RFC 7296 2.23). */
+/* The peer's packets come from another address or port than the SA says: the IKE daemon decides what that means (RFC
+ * 7296 2.23). */
 static void in_tell_moved(struct worker *worker, struct sa_slot *slot)
 {
 	const struct sa_context *ctx = &slot->context;
@@ -74,7 +75,8 @@ enum drop_reason in_packet(struct worker *worker, struct frame *frame)
 
 	addr16_of_inner(&inner, inner.destination, &destination);
 	hop = nexthop_find(&worker->hops, &destination, false, worker->now_ns);
-	/* What cannot simply go on by a port is the kernel's to answer: it fragments, or tells the sender, through the tunnel. */
+	/* What cannot simply go on by a port is the kernel's to answer: it fragments, or tells the sender, through the
+	 * tunnel. */
 	if (hop->kind == HOP_PORT && hop->mtu && inner.len > hop->mtu)
 		return forward_to_host(worker, frame);
 	if (hop->kind == HOP_PORT || hop->kind == HOP_PENDING)

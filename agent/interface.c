@@ -14,8 +14,8 @@ static void own_port_(struct port **port)
 }
 #define OWN_PORT __attribute__((cleanup(own_port_)))
 
-static int interface_attach(
-	const struct interface_options *options, const struct link_info *link, struct port *port, char error[static 256])
+static int interface_attach(const struct interface_options *options, const struct link_info *link, struct port *port,
+	char error[static 256])
 {
 	struct port_info info = {.slot = port->slot, .flags = port->host ? PORT_HOST : 0};
 	struct attach_result result = {0};
@@ -39,8 +39,8 @@ static int interface_sockets(const struct interface_options *options, struct por
 	bool zero_copy = port->mode == ATTACH_NATIVE && !port->host;
 
 	for (uint32_t i = 0; i < port->queue_count; i++) {
-		int err = xsk_queue_open(port, i, options->umem, dataplane_xsks_fd(options->dataplane), &zero_copy,
-			&port->queues[i]);
+		int err = xsk_queue_open(
+			port, i, options->umem, dataplane_xsks_fd(options->dataplane), &zero_copy, &port->queues[i]);
 
 		if (err) {
 			snprintf(error, 256, "%s: no AF_XDP socket on queue %u: %s%s", port->name, i, strerror(-err),
@@ -64,8 +64,8 @@ static void interface_note_queues(const struct interface_options *options, struc
 		port->queue_count == 1 ? "" : "s", options->worker_count);
 }
 
-int interface_open(const struct interface_options *options, const struct link_info *link, uint32_t slot, struct port **out,
-	char error[static 256])
+int interface_open(const struct interface_options *options, const struct link_info *link, uint32_t slot,
+	struct port **out, char error[static 256])
 {
 	OWN_PORT struct port *port = calloc(1, sizeof(*port));
 	int err;
@@ -84,8 +84,8 @@ int interface_open(const struct interface_options *options, const struct link_in
 	}
 	port->queue_count = link_queues(link->name);
 	if (port->queue_count > QUEUES_MAX) {
-		snprintf(error, 256, "%s has %u queues, at most %u can be served: `ethtool -L %s combined %u`", link->name,
-			port->queue_count, QUEUES_MAX, link->name, QUEUES_MAX);
+		snprintf(error, 256, "%s has %u queues, at most %u can be served: `ethtool -L %s combined %u`",
+			link->name, port->queue_count, QUEUES_MAX, link->name, QUEUES_MAX);
 		return -E2BIG;
 	}
 	err = interface_attach(options, link, port, error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From an interface to a port: the XDP program attached, a socket on every queue, each difficulty said in a sentence. */
+/* From an interface to a port: the XDP program attached, a socket on every queue, each difficulty said in a sentence.
+ */
 #ifndef ESPALIER_AGENT_INTERFACE_H
 #define ESPALIER_AGENT_INTERFACE_H
 
@@ -17,10 +18,11 @@ struct interface_options {
 };
 
 /*
- * Attach to the interface `link` as port `slot` and open its sockets. The port is not yet in any table; port_free ends it (the program
- * stays attached). port->reason tells what is less than best. -errno: `error` has a sentence; -EBUSY: another XDP program is there.
+ * Attach to the interface `link` as port `slot` and open its sockets. The port is not yet in any table; port_free ends
+ * it (the program stays attached). port->reason tells what is less than best. -errno: `error` has a sentence; -EBUSY:
+ * another XDP program is there.
  */
-int interface_open(const struct interface_options *options, const struct link_info *link, uint32_t slot, struct port **port,
-	char error[static 256]);
+int interface_open(const struct interface_options *options, const struct link_info *link, uint32_t slot,
+	struct port **port, char error[static 256]);
 
 #endif

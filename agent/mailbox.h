@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What workers tell the control thread, and it the IKE daemon: rare events of the data path, bounded, never waited for. */
+/* What workers tell the control thread, and it the IKE daemon: rare events of the data path, bounded, never waited for.
+ */
 #ifndef ESPALIER_AGENT_MAILBOX_H
 #define ESPALIER_AGENT_MAILBOX_H
 

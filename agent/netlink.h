@@ -22,8 +22,8 @@ struct netlink {
 int netlink_init(struct netlink *netlink);
 void netlink_clear(struct netlink *netlink);
 
-/* Send `request` (sequence number set here) and call `fn` for each message of the answer until MNL_CB_STOP, the acknowledgement or the end
- * of a dump. 0, or -errno: the kernel's own answer, or -EAGAIN when it gave none. */
+/* Send `request` (sequence number set here) and call `fn` for each message of the answer until MNL_CB_STOP, the
+ * acknowledgement or the end of a dump. 0, or -errno: the kernel's own answer, or -EAGAIN when it gave none. */
 int netlink_ask(struct netlink *netlink, struct nlmsghdr *request, mnl_cb_t fn, void *context);
 /* A request that is only acknowledged. NLM_F_REQUEST | NLM_F_ACK are set here. */
 int netlink_do(struct netlink *netlink, struct nlmsghdr *request);

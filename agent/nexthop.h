@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a packet goes next: a worker's own cache over a resolver. The resolver asks the kernel (resolver.h); tests and benchmarks put an
- * own one. An answer holds until the kernel's routes, rules, links or neighbours change (the FIB epoch), or for a few seconds; then it is
- * asked again, which also tells the kernel that the neighbour is in use.
+ * Where a packet goes next: a worker's own cache over a resolver. The resolver asks the kernel (resolver.h); tests and
+ * benchmarks put an own one. An answer holds until the kernel's routes, rules, links or neighbours change (the FIB
+ * epoch), or for a few seconds; then it is asked again, which also tells the kernel that the neighbour is in use.
  */
 #ifndef ESPALIER_AGENT_NEXTHOP_H
 #define ESPALIER_AGENT_NEXTHOP_H
@@ -15,9 +15,10 @@
 #include <stdint.h>
 
 #define NEXTHOP_CACHE_SIZE 1024u
-#define NEXTHOP_LIFE_NS	   (3 * NS_PER_S)   /* well under the kernel's reachable time, so that a used neighbour stays fresh */
-#define NEXTHOP_RETRY_NS   (50 * NS_PER_MS) /* a pending answer; normally the neighbour's event comes first */
-#define NEXTHOP_FAILED_NS  (1 * NS_PER_S)   /* a failed neighbour or a missing route is asked for again */
+#define NEXTHOP_LIFE_NS                                                                                                \
+	(3 * NS_PER_S) /* well under the kernel's reachable time, so that a used neighbour stays fresh */
+#define NEXTHOP_RETRY_NS  (50 * NS_PER_MS) /* a pending answer; normally the neighbour's event comes first */
+#define NEXTHOP_FAILED_NS (1 * NS_PER_S)   /* a failed neighbour or a missing route is asked for again */
 
 enum hop_kind {
 	HOP_NONE = 0, /* no route, or one that forbids */
@@ -36,8 +37,8 @@ struct next_hop {
 };
 
 /*
- * `outer`: the packet is already protected; it takes the routes that AGENT_MARK sees, past the tunnel's own. The answer is complete on
- * every return; nothing blocks for longer than the kernel takes to look it up.
+ * `outer`: the packet is already protected; it takes the routes that AGENT_MARK sees, past the tunnel's own. The answer
+ * is complete on every return; nothing blocks for longer than the kernel takes to look it up.
  */
 struct resolver {
 	void (*resolve)(struct resolver *resolver, const struct addr16 *destination, bool outer, struct next_hop *hop);

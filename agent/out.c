@@ -26,7 +26,8 @@ static void selector_of_packet(struct selector *selector, const struct inner *in
 	memcpy(selector->last, addr, len);
 }
 
-/* The tunnel has no SA: tell the IKE daemon, once a second and tunnel whatever the number of workers, and wait a little. */
+/* The tunnel has no SA: tell the IKE daemon, once a second and tunnel whatever the number of workers, and wait a
+ * little. */
 static enum drop_reason out_hold(struct worker *worker, struct frame *frame, const struct inner *inner)
 {
 	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_ACQUIRE};
@@ -69,8 +70,8 @@ static bool out_own_address(struct worker_shared *shared, uint8_t family, struct
 }
 
 /* Tell the packet's sender. What becomes of the packet itself is the caller's business. */
-static void out_tell_sender(struct worker *worker, enum icmp_error kind, const struct frame *frame,
-	const struct inner *inner, uint32_t mtu)
+static void out_tell_sender(
+	struct worker *worker, enum icmp_error kind, const struct frame *frame, const struct inner *inner, uint32_t mtu)
 {
 	struct frame answer = {0};
 	struct addr16 own;
@@ -93,8 +94,8 @@ static void out_tell_sender(struct worker *worker, enum icmp_error kind, const s
 		worker_drop(worker, &answer, reason);
 }
 
-static enum drop_reason out_seal(
-	struct worker *worker, struct sa_slot *slot, const struct next_hop *hop, struct frame *frame, struct inner *inner)
+static enum drop_reason out_seal(struct worker *worker, struct sa_slot *slot, const struct next_hop *hop,
+	struct frame *frame, struct inner *inner)
 {
 	enum drop_reason reason = esp_seal(&slot->context, frame, inner, worker->now_ns);
 
@@ -104,7 +105,8 @@ static enum drop_reason out_seal(
 	return forward_to(worker, frame, hop, true);
 }
 
-/* Larger than the tunnel carries: in pieces if the sender allows it (RFC 4301 7), else the sender learns the size (RFC 1191, RFC 8201). */
+/* Larger than the tunnel carries: in pieces if the sender allows it (RFC 4301 7), else the sender learns the size (RFC
+ * 1191, RFC 8201). */
 static enum drop_reason out_too_big(struct worker *worker, struct sa_slot *slot, const struct next_hop *hop,
 	struct frame *frame, struct inner *inner, uint32_t mtu)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A port: one attached interface as the workers see it, a row of queues with few verbs. What stands behind a queue (an AF_XDP socket, or
- * memory for tests and benchmarks) is asked once per batch, never per packet.
+ * A port: one attached interface as the workers see it, a row of queues with few verbs. What stands behind a queue (an
+ * AF_XDP socket, or memory for tests and benchmarks) is asked once per batch, never per packet.
  *
- * Each queue is received from by one worker alone. Every worker may send on any queue; a queue that more than one worker sends on is
- * `shared` and locks itself.
+ * Each queue is received from by one worker alone. Every worker may send on any queue; a queue that more than one
+ * worker sends on is `shared` and locks itself.
  */
 #ifndef ESPALIER_AGENT_PORT_H
 #define ESPALIER_AGENT_PORT_H
@@ -45,7 +45,7 @@ struct port {
 	uint32_t ifindex;
 	char name[IF_NAMESIZE];
 	uint8_t mac[6];
-	bool host;	   /* the host device's far end: its peer is the host itself */
+	bool host;	     /* the host device's far end: its peer is the host itself */
 	uint8_t peer_mac[6]; /* host: link address of ipsec0 */
 	_Atomic uint32_t mtu;
 	_Atomic bool up;
@@ -57,8 +57,8 @@ struct port {
 };
 
 /*
- * The ports by slot. The control thread puts and takes them out; workers read the pointers at the start of each turn. A port that
- * was taken out is freed only after every worker began a new turn (workers_wait in worker.h).
+ * The ports by slot. The control thread puts and takes them out; workers read the pointers at the start of each turn. A
+ * port that was taken out is freed only after every worker began a new turn (workers_wait in worker.h).
  */
 struct port_table {
 	struct port *_Atomic ports[PORTS_MAX];
@@ -75,7 +75,8 @@ struct port *port_table_by_ifindex(struct port_table *table, uint32_t ifindex);
 struct port *port_table_host(struct port_table *table);
 
 void port_queue_init(struct port_queue *queue, const struct port_ops *ops, int fd);
-/* Close every queue and free the port. Frames that lie in its rings go back to the depot. No worker may still use it. */
+/* Close every queue and free the port. Frames that lie in its rings go back to the depot. No worker may still use it.
+ */
 void port_free(struct port *port);
 
 /* The queue on which worker `worker` sends. */
@@ -85,8 +86,8 @@ static inline struct port_queue *port_send_queue(const struct port *port, uint32
 }
 
 /*
- * Receive up to `max` frames, their metadata copied out, `data` at the link header. The frames are the caller's until it sends them or gives
- * their chunks back. Only the queue's own worker may call this.
+ * Receive up to `max` frames, their metadata copied out, `data` at the link header. The frames are the caller's until
+ * it sends them or gives their chunks back. Only the queue's own worker may call this.
  */
 static inline uint32_t port_recv(struct port_queue *queue, struct frame *frames, uint32_t max)
 {
@@ -100,11 +101,13 @@ static inline void port_refill(struct port_queue *queue, struct chunk_cache *cac
 }
 
 /*
- * Queue frames for transmission, `data` at the link header. Gives how many were taken, from the first on; those the caller may no longer
- * touch. The rest stays the caller's (the ring is full). Nothing is sure to move before port_flush.
+ * Queue frames for transmission, `data` at the link header. Gives how many were taken, from the first on; those the
+ * caller may no longer touch. The rest stays the caller's (the ring is full). Nothing is sure to move before
+ * port_flush.
  */
 uint32_t port_send(struct port_queue *queue, const struct frame *frames, uint32_t count);
-/* Make the queue transmit, and take the chunks of transmitted frames into `cache`. True: frames are still waiting, flush again soon. */
+/* Make the queue transmit, and take the chunks of transmitted frames into `cache`. True: frames are still waiting,
+ * flush again soon. */
 bool port_flush(struct port_queue *queue, struct chunk_cache *cache);
 
 #endif

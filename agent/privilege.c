@@ -35,7 +35,8 @@ int privilege_drop(void)
 
 	if (!caps || !now)
 		return -errno;
-	/* Only what is there can be kept: an older kernel or a unit file may give less, and then the first use says so. */
+	/* Only what is there can be kept: an older kernel or a unit file may give less, and then the first use says so.
+	 */
 	for (int i = 0; i < count; i++) {
 		cap_flag_value_t have = CAP_CLEAR;
 

@@ -12,8 +12,8 @@ int privilege_drop(void);
 void privilege_unlimit_memory(void);
 
 /*
- * Take the lock file beside the control socket. The descriptor, to be kept open; -EBUSY: another agent has it, *pid is its process id
- * (0: unknown); other -errno.
+ * Take the lock file beside the control socket. The descriptor, to be kept open; -EBUSY: another agent has it, *pid is
+ * its process id (0: unknown); other -errno.
  */
 int instance_lock(const char *socket_path, pid_t *pid);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The resolver over the kernel's routes and neighbours (rtnetlink, libmnl). One per worker: it has its own netlink socket. */
+/* The resolver over the kernel's routes and neighbours (rtnetlink, libmnl). One per worker: it has its own netlink
+ * socket. */
 #ifndef ESPALIER_AGENT_RESOLVER_H
 #define ESPALIER_AGENT_RESOLVER_H
 

@@ -73,7 +73,8 @@ static struct ip_addr routes_source(const struct routes *routes, const struct ro
 	for (uint32_t i = 0; len && i < routes->address_count; i++) {
 		const struct ip_addr *addr = &routes->addresses[i].addr;
 
-		if (addr->family == want->source_first.family && memcmp(addr->bytes, want->source_first.bytes, len) >= 0 &&
+		if (addr->family == want->source_first.family &&
+			memcmp(addr->bytes, want->source_first.bytes, len) >= 0 &&
 			memcmp(addr->bytes, want->source_last.bytes, len) <= 0)
 			return *addr;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The routes that the IKE daemon wants into the host device, counted per prefix (several tunnels may share one). After RESET those not
- * repeated before DONE go; that also takes away what an earlier agent left in the kernel. Without an IKE daemon routes stay: fail closed.
+ * The routes that the IKE daemon wants into the host device, counted per prefix (several tunnels may share one). After
+ * RESET those not repeated before DONE go; that also takes away what an earlier agent left in the kernel. Without an
+ * IKE daemon routes stay: fail closed.
  */
 #ifndef ESPALIER_AGENT_ROUTES_H
 #define ESPALIER_AGENT_ROUTES_H
@@ -21,8 +22,8 @@ struct route_want {
 };
 
 struct routes {
-	struct netlink *netlink; /* borrowed */
-	uint32_t ifindex;	 /* of the host device */
+	struct netlink *netlink;      /* borrowed */
+	uint32_t ifindex;	      /* of the host device */
 	struct local_addr *addresses; /* owned: this host's, for the preferred source */
 	uint32_t address_count;
 	struct route_want *items;

@@ -83,8 +83,8 @@ static struct sa_slot *sa_table_make(struct sa_table *table, uint32_t index)
 	return slot;
 }
 
-struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction, enum drop_reason gone,
-	enum drop_reason *reason)
+struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction,
+	enum drop_reason gone, enum drop_reason *reason)
 {
 	struct sa_slot *slot;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker's view of the SADB: the mapped slots, shared by all, and this worker's own contexts over them, made when a packet first needs
- * one and dropped when the slot's generation moves on.
+ * A worker's view of the SADB: the mapped slots, shared by all, and this worker's own contexts over them, made when a
+ * packet first needs one and dropped when the slot's generation moves on.
  */
 #ifndef ESPALIER_AGENT_SA_TABLE_H
 #define ESPALIER_AGENT_SA_TABLE_H
@@ -39,7 +39,8 @@ struct sa_table {
 	uint32_t used_end;	   /* no slot from here on was ever used */
 };
 
-/* -ENOMEM. `replay_locks` is borrowed: one flag per SA, in process memory, so that a crash leaves nothing locked behind. */
+/* -ENOMEM. `replay_locks` is borrowed: one flag per SA, in process memory, so that a crash leaves nothing locked
+ * behind. */
 int sa_table_init(struct sa_table *table, const struct sa_maps *maps, atomic_flag *replay_locks);
 void sa_table_clear(struct sa_table *table);
 
@@ -47,8 +48,8 @@ void sa_table_clear(struct sa_table *table);
  * The context of SA `index` for this direction. NULL: *reason is DROP_SA_BROKEN, or `gone` if there is no such live SA.
  * Valid until the worker's turn ends.
  */
-struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction, enum drop_reason gone,
-	enum drop_reason *reason);
+struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction,
+	enum drop_reason gone, enum drop_reason *reason);
 
 /* Drop the contexts, keys included, of SAs that are no longer there. Called about once a second. */
 void sa_table_sweep(struct sa_table *table);

@@ -11,7 +11,8 @@ int umem_init(struct umem *umem, uint32_t count)
 	memset(umem, 0, sizeof(*umem));
 	umem->count = count;
 	umem->bytes = (uint64_t)count * FRAME_SIZE;
-	umem->area = mmap(NULL, umem->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	umem->area =
+		mmap(NULL, umem->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (umem->area == MAP_FAILED) {
 		umem->area = NULL;
 		return -errno;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packet memory of the process: one area of FRAME_SIZE chunks that every AF_XDP socket of every port uses, so that a packet
- * goes from one port to another without a copy. Free chunks lie in one depot under a lock; each worker keeps a small cache of its
- * own and trades with the depot in batches, so that the lock is taken once per CHUNK_BATCH packets at most.
+ * The packet memory of the process: one area of FRAME_SIZE chunks that every AF_XDP socket of every port uses, so that
+ * a packet goes from one port to another without a copy. Free chunks lie in one depot under a lock; each worker keeps a
+ * small cache of its own and trades with the depot in batches, so that the lock is taken once per CHUNK_BATCH packets
+ * at most.
  */
 #ifndef ESPALIER_AGENT_UMEM_H
 #define ESPALIER_AGENT_UMEM_H
@@ -13,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CHUNK_BATCH 64u
+#define CHUNK_BATCH	64u
 #define CHUNK_CACHE_MAX (4u * CHUNK_BATCH)
 
 struct umem {

@@ -27,7 +27,7 @@ int watch_init(struct watch *watch)
 			goto fail;
 	}
 	return 0;
-fail: {
+fail : {
 	int err = -errno;
 
 	watch_clear(watch);

@@ -24,7 +24,7 @@
 #define SLEEP_WAITING_MS  2 /* packets are held or a ring is full */
 #define SWEEP_NS	  NS_PER_S
 #define OUTER_MTU_DEFAULT 1500u
-#define SLEEP_FDS_MAX (1 + 8 * PORTS_MAX)
+#define SLEEP_FDS_MAX	  (1 + 8 * PORTS_MAX)
 
 /* ---- one turn ------------------------------------------------------------------------------------------------ */
 
@@ -170,7 +170,8 @@ bool worker_waiting(const struct worker *worker)
 
 /* ---- set-up -------------------------------------------------------------------------------------------------- */
 
-/* Raw sockets for protected packets that leave by the host's own interfaces. Without the right to open them (tests): none. */
+/* Raw sockets for protected packets that leave by the host's own interfaces. Without the right to open them (tests):
+ * none. */
 static int raw_socket(int family)
 {
 	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
@@ -255,7 +256,8 @@ static void worker_sleep(struct worker *worker)
 	poll(fds, count, worker_waiting(worker) ? SLEEP_WAITING_MS : SLEEP_MS);
 	if (fds[0].revents && read(worker->wake_fd, &wakes, sizeof(wakes)) < 0)
 		log_debug("worker %u: woken for nothing", worker->index);
-	/* A vanished interface reports an error at once, again and again, until the control thread takes its port out. */
+	/* A vanished interface reports an error at once, again and again, until the control thread takes its port out.
+	 */
 	for (nfds_t i = 1; i < count; i++)
 		if (fds[i].revents & (POLLERR | POLLHUP | POLLNVAL))
 			usleep(SLEEP_WAITING_MS * 1000);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker: one thread per queue index (and CPU), pinned, that carries packets. Worker w of n receives from the queues w, w + n, w + 2n ... Everything it needs per packet is its own; what workers
- * share is read-only, atomic, or taken once per batch.
+ * A worker: one thread per queue index (and CPU), pinned, that carries packets. Worker w of n receives from the queues
+ * w, w + n, w + 2n ... Everything it needs per packet is its own; what workers share is read-only, atomic, or taken
+ * once per batch.
  *
- * A packet's fate is an enum drop_reason: DROP_NONE says that the frame went on (sent, or held) and is no longer the path's. Any other
- * reason comes back to worker_process, the one place that counts it and frees the frame.
+ * A packet's fate is an enum drop_reason: DROP_NONE says that the frame went on (sent, or held) and is no longer the
+ * path's. Any other reason comes back to worker_process, the one place that counts it and frees the frame.
  */
 #ifndef ESPALIER_AGENT_WORKER_H
 #define ESPALIER_AGENT_WORKER_H
@@ -32,13 +33,15 @@ struct worker_shared {
 	uint32_t worker_count;
 	struct umem *umem;
 	struct port_table ports;
-	struct mailbox *mailbox;	     /* NULL: nobody listens */
-	atomic_flag *replay_locks;	     /* per SA */
-	_Atomic uint64_t *acquire_told_ns;   /* per tunnel: when AGENT_ACQUIRE was last sent */
-	_Atomic uint32_t fib_epoch;	     /* routes, neighbours, links changed */
-	_Atomic uint32_t ports_generation;   /* moved on after a change of `ports`; workers follow (worker.seen_generation) */
+	struct mailbox *mailbox;	   /* NULL: nobody listens */
+	atomic_flag *replay_locks;	   /* per SA */
+	_Atomic uint64_t *acquire_told_ns; /* per tunnel: when AGENT_ACQUIRE was last sent */
+	_Atomic uint32_t fib_epoch;	   /* routes, neighbours, links changed */
+	_Atomic uint32_t
+		ports_generation; /* moved on after a change of `ports`; workers follow (worker.seen_generation) */
 	_Atomic bool stop;
-	/* Addresses of this gateway, for ICMP errors; all zero: none. Written by the control thread under even/odd like an SA. */
+	/* Addresses of this gateway, for ICMP errors; all zero: none. Written by the control thread under even/odd like
+	 * an SA. */
 	_Atomic uint32_t own_generation;
 	struct addr16 own_v4;
 	struct addr16 own_v6;
@@ -56,8 +59,8 @@ struct worker {
 	struct sa_table sas;
 	struct nexthop_cache hops;
 	struct chunk_cache cache;
-	struct hold waiting_sa;	      /* key: tunnel */
-	struct hold waiting_neighbor; /* key: destination */
+	struct hold waiting_sa;	       /* key: tunnel */
+	struct hold waiting_neighbor;  /* key: destination */
 	struct port *ports[PORTS_MAX]; /* as seen at the start of the turn */
 	uint32_t port_end;
 	struct port *host; /* NULL: no host device */
@@ -70,7 +73,8 @@ struct worker {
 	uint64_t icmp_refilled_ns;
 	uint64_t swept_ns;
 	uint64_t now_ns;
-	/* Past the kernel's routes when the outer packet leaves by an interface that is not ours: raw sockets with AGENT_MARK. */
+	/* Past the kernel's routes when the outer packet leaves by an interface that is not ours: raw sockets with
+	 * AGENT_MARK. */
 	int raw4;
 	int raw6;
 	/* The thread. */

@@ -13,11 +13,12 @@
 
 #define SEND_BUFFER_BYTES (16 * 1024 * 1024)
 #define KERNEL_SEND_BATCH 32u /* frames that one sendto() moves in copy mode */
-#define REFILL_MIN 32u
+#define REFILL_MIN	  32u
 
 /*
- * Each socket registers the one packet area anew, instead of binding with XDP_SHARED_UMEM: a shared bind inherits copy or zero-copy from
- * the first socket, and a NIC with zero-copy could then not stand beside the host device, which has none.
+ * Each socket registers the one packet area anew, instead of binding with XDP_SHARED_UMEM: a shared bind inherits copy
+ * or zero-copy from the first socket, and a NIC with zero-copy could then not stand beside the host device, which has
+ * none.
  */
 struct xsk_queue {
 	struct port_queue head;
@@ -155,7 +156,8 @@ static bool xsk_queue_flush(struct port_queue *head, struct chunk_cache *cache)
 	if (unsent && xsk_ring_prod__needs_wakeup(&queue->tx)) {
 		/* Copy mode moves a bounded number a call; more calls only as long as they move something. */
 		for (uint32_t calls = unsent / KERNEL_SEND_BATCH + 1; calls && unsent; calls--) {
-			if (sendto(queue->head.fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 && errno != EAGAIN && errno != EBUSY)
+			if (sendto(queue->head.fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 && errno != EAGAIN &&
+				errno != EBUSY)
 				break;
 			unsent = xsk_queue_unsent(queue);
 		}
@@ -201,7 +203,8 @@ static int xsk_queue_bind(struct xsk_queue *queue, const struct port *port, uint
 	struct umem *umem = queue->umem;
 	int err;
 
-	err = xsk_umem__create(&queue->registration, umem->area, umem->bytes, &queue->fill, &queue->completion, &umem_config);
+	err = xsk_umem__create(
+		&queue->registration, umem->area, umem->bytes, &queue->fill, &queue->completion, &umem_config);
 	if (err)
 		return err;
 	err = xsk_socket__create(
@@ -214,8 +217,8 @@ static int xsk_queue_bind(struct xsk_queue *queue, const struct port *port, uint
 	return err;
 }
 
-int xsk_queue_open(
-	const struct port *port, uint32_t number, struct umem *umem, int xsks_fd, bool *zero_copy, struct port_queue **out)
+int xsk_queue_open(const struct port *port, uint32_t number, struct umem *umem, int xsks_fd, bool *zero_copy,
+	struct port_queue **out)
 {
 	OWN_PTR struct xsk_queue *queue = calloc(1, sizeof(*queue));
 	uint32_t key = port->slot * QUEUES_MAX + number;
