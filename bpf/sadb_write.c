@@ -317,6 +317,22 @@ int sadb_tunnel_add(struct sadb *db, const struct tunnel *tunnel, uint32_t *id)
 	return 0;
 }
 
+void sadb_tunnel_update(struct sadb *db, uint32_t id, const struct tunnel *tunnel)
+{
+	struct tunnel *slot = sadb_tunnel(db, id);
+
+	if (!slot || writer_ready(db))
+		return;
+	generation_begin(&slot->generation);
+	slot->mode = tunnel->mode;
+	slot->flags = tunnel->flags;
+	slot->local_count = tunnel->local_count;
+	slot->remote_count = tunnel->remote_count;
+	memcpy(slot->local, tunnel->local, sizeof(slot->local));
+	memcpy(slot->remote, tunnel->remote, sizeof(slot->remote));
+	generation_end(&slot->generation);
+}
+
 void sadb_tunnel_delete(struct sadb *db, uint32_t id)
 {
 	struct tunnel *slot = sadb_tunnel(db, id);

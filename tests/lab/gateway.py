@@ -4,6 +4,7 @@
 import json
 import signal
 import socket
+import time
 
 from .shell import BUILD, Failed, run, wait_until
 
@@ -147,10 +148,8 @@ class Gateway:
         return self.status(name)["state"] == "up"
 
     def up(self, name=None, seconds=UP_SECONDS):
-        try:
-            self.command("up", name or self.tunnels[0].name, "--timeout", str(int(seconds)))
-        except Failed as error:
-            raise Failed(f"{error}\n{self.logs()}") from error
+        self.command("up", name or self.tunnels[0].name)
+        self.wait_up(name, seconds)
 
     def wait_up(self, name=None, seconds=UP_SECONDS):
         try:
@@ -160,11 +159,13 @@ class Gateway:
 
     def down(self, name=None):
         self.command("down", name or self.tunnels[0].name)
+        wait_until("the tunnel is down", lambda: not self.is_up(name))
 
     def rekey(self, what):
         counter = {"child": "rekeys", "ike": "ike_rekeys"}[what]
         before = self.status()[counter]
-        self.command("rekey", self.tunnels[0].name, *(["--ike"] if what == "ike" else [self.tunnels[0].child]))
+        arguments = [self.tunnels[0].name] + ([self.tunnels[0].child] if what == "child" else [])
+        self.command("rekey", *arguments)
         try:
             wait_until(f"{what} rekey", lambda: self.status()[counter] > before, UP_SECONDS)
         except Failed as error:
@@ -186,3 +187,7 @@ class Gateway:
 
     def report(self):
         return self.command("status").stdout.rstrip()
+
+    def settle(self, seconds=1.0):
+        """Let counters that are read in intervals catch up."""
+        time.sleep(seconds)

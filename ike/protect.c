@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ike/protect.h"
+
+#include "agent/base/addr.h"
+#include "bpf/policy_table.h"
+
+#include <string.h>
+
+static unsigned common_bits(const struct selector *selector)
+{
+	unsigned bits = selector->family == 4 ? 32 : 128;
+
+	for (unsigned bit = 0; bit < bits; bit++)
+		if ((selector->first[bit / 8] ^ selector->last[bit / 8]) & (0x80 >> bit % 8))
+			return bit;
+	return bits;
+}
+
+uint32_t protection_priority(const struct selector *remote, bool any_protocol)
+{
+	unsigned bits = common_bits(remote) + (remote->family == 4 ? 96 : 0);
+
+	return 2 * (128 - bits) + any_protocol;
+}
+
+/* ---- routes ---------------------------------------------------------------------------------------------------- */
+static void selector_addr(uint8_t family, const uint8_t bytes[static 16], struct addr16 *out)
+{
+	struct ip_addr addr = {.family = family};
+
+	memcpy(addr.bytes, bytes, addr_len(&addr));
+	addr_to_mapped(&addr, out->bytes);
+}
+
+/* The host's own address within the local selectors is the right source for traffic into the tunnel. */
+static void route_source(const struct protection *protection, struct agent_route *route)
+{
+	for (unsigned i = 0; i < protection->local_count; i++) {
+		const struct selector *local = &protection->local[i];
+
+		if (local->family != route->family)
+			continue;
+		selector_addr(local->family, local->first, &route->source_first);
+		selector_addr(local->family, local->last, &route->source_last);
+		return;
+	}
+}
+
+static bool has_local_of(const struct protection *protection, uint8_t family)
+{
+	for (unsigned i = 0; i < protection->local_count; i++)
+		if (protection->local[i].family == family)
+			return true;
+	return false;
+}
+
+static void routes_change(
+	const struct protection *protection, struct agent_link *link, const struct selector *remote, bool add)
+{
+	struct trie_prefix prefixes[RANGE_PREFIXES_MAX];
+	uint32_t count = range_to_prefixes(remote->family, remote->first, remote->last, prefixes);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct agent_route route = {.family = remote->family, .len = prefixes[i].len};
+
+		selector_addr(remote->family, prefixes[i].bytes, &route.prefix);
+		route_source(protection, &route);
+		if (add)
+			agent_link_route_add(link, &route);
+		else
+			agent_link_route_delete(link, &route);
+	}
+}
+
+/* ---- policies -------------------------------------------------------------------------------------------------- */
+static int policy_start(
+	struct protection *protection, struct policy_set *set, uint32_t tunnel, const struct selector *remote)
+{
+	struct policy policy = {
+		.tunnel = tunnel,
+		.action = POLICY_PROTECT,
+		.priority = protection_priority(remote, remote->protocol == 0),
+		.local_count = protection->local_count,
+		.remote_count = 1,
+	};
+	int rc;
+
+	memcpy(policy.local, protection->local, sizeof(policy.local));
+	policy.remote[0] = *remote;
+	rc = policy_add(set, &policy, &protection->policies[protection->policy_count]);
+	protection->policy_count += !rc;
+	return rc;
+}
+
+static void policies_stop(struct protection *protection, struct policy_set *set)
+{
+	while (protection->policy_count)
+		policy_remove(set, protection->policies[--protection->policy_count]);
+}
+
+int protection_start(struct protection *protection, struct policy_set *set, struct agent_link *link, uint32_t tunnel)
+{
+	for (unsigned i = 0; i < protection->remote_count; i++) {
+		const struct selector *remote = &protection->remote[i];
+		int rc = has_local_of(protection, remote->family) ? policy_start(protection, set, tunnel, remote) : 0;
+
+		if (rc) {
+			policies_stop(protection, set);
+			return rc;
+		}
+	}
+	for (unsigned i = 0; i < protection->remote_count; i++)
+		if (has_local_of(protection, protection->remote[i].family))
+			routes_change(protection, link, &protection->remote[i], true);
+	protection->on = true;
+	return 0;
+}
+
+void protection_stop(struct protection *protection, struct policy_set *set, struct agent_link *link)
+{
+	if (!protection->on)
+		return;
+	for (unsigned i = 0; i < protection->remote_count; i++)
+		if (has_local_of(protection, protection->remote[i].family))
+			routes_change(protection, link, &protection->remote[i], false);
+	policies_stop(protection, set);
+	protection->on = false;
+}
