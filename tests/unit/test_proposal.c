@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Proposals: notation, choice, acceptance and the report of a mismatch, as tables. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/base/own.h"
+#include "ike/proposal.h"
+
+#include <string.h>
+
+static const struct {
+	enum ike_protocol protocol;
+	const char *text;
+	const char *normal; /* NULL: refused, with this in the message: */
+	const char *error;
+} notation[] = {
+	{PROTOCOL_IKE, "aes256gcm16-prfsha384-x25519", "aes256gcm16-prfsha384-x25519", NULL},
+	{PROTOCOL_IKE, "aes256gcm16-sha384-curve25519", "aes256gcm16-prfsha384-x25519", NULL},
+	{PROTOCOL_IKE, "aes256-sha256-modp2048", "aes256-prfsha256-sha256-modp2048", NULL},
+	{PROTOCOL_IKE, "AES128-SHA512-ECP256-ECP384", "aes128-prfsha512-sha512-ecp256-ecp384", NULL},
+	{PROTOCOL_ESP, "aes256gcm16", "aes256gcm16", NULL},
+	{PROTOCOL_ESP, "aes256gcm16-esn", "aes256gcm16-esn", NULL},
+	{PROTOCOL_ESP, "aes256-sha256-ecp256", "aes256-sha256-ecp256", NULL},
+	{PROTOCOL_IKE, "aes256gcm16-x25519", NULL, "PRF"},
+	{PROTOCOL_IKE, "aes256gcm16-prfsha256", NULL, "key exchange"},
+	{PROTOCOL_IKE, "aes256-x25519", NULL, "integrity"},
+	{PROTOCOL_IKE, "aes256-aes128gcm16-sha256-x25519", NULL, "mixes"},
+	{PROTOCOL_IKE, "aes256gcm16-prfsha256-x25519-esn", NULL, "no place"},
+	{PROTOCOL_ESP, "aes256gcm16-prfsha256", NULL, "no place"},
+	{PROTOCOL_ESP, "aes256gcm16-sha256", NULL, "its own integrity"},
+	{PROTOCOL_ESP, "3des-sha1", NULL, "\"3des\" is no algorithm known here"},
+	{PROTOCOL_ESP, "", NULL, "no algorithm"},
+};
+
+static void parse(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(notation); i++) {
+		struct proposal proposal;
+		char error[512] = "", text[256];
+		bool ok = proposal_parse(notation[i].text, notation[i].protocol, &proposal, error, sizeof(error));
+
+		assert_int_equal(ok, notation[i].normal != NULL);
+		if (ok)
+			assert_string_equal(proposal_format(&proposal, text, sizeof(text)), notation[i].normal);
+		else if (!strstr(error, notation[i].error))
+			fail_msg("%s: \"%s\" lacks \"%s\"", notation[i].text, error, notation[i].error);
+	}
+}
+
+static void list_of(const char *texts, enum ike_protocol protocol, struct proposal_list *out)
+{
+	char copy[256], error[512];
+	char *rest = copy, *word;
+
+	out->count = 0;
+	memcpy(copy, texts, strlen(texts) + 1);
+	while ((word = strsep(&rest, " "))) {
+		if (!proposal_parse(word, protocol, &out->items[out->count], error, sizeof(error)))
+			fail_msg("%s: %s", word, error);
+		out->items[out->count].number = (uint8_t)(out->count + 1);
+		out->count++;
+	}
+}
+
+static const struct {
+	enum ike_protocol protocol;
+	const char *ours, *theirs;
+	bool without_ke;
+	const char *chosen; /* NULL: none */
+	unsigned number;
+} choices[] = {
+	{PROTOCOL_IKE, "aes256gcm16-prfsha384-x25519", "aes256gcm16-prfsha384-x25519", false,
+		"aes256gcm16-prfsha384-x25519", 1},
+	/* ours decides the order, whatever theirs is */
+	{PROTOCOL_IKE, "aes256gcm16-aes128gcm16-prfsha256-x25519-ecp256",
+		"aes128gcm16-aes256gcm16-prfsha256-ecp256-x25519", false, "aes256gcm16-prfsha256-x25519", 1},
+	{PROTOCOL_IKE, "aes256gcm16-prfsha256-x25519 aes256-sha256-x25519", "aes128-sha256-x25519 aes256-sha256-x25519",
+		false, "aes256-sha256-prfsha256-x25519", 2},
+	{PROTOCOL_IKE, "aes256gcm16-prfsha256-x25519", "aes256gcm16-prfsha256-ecp256", false, NULL, 0},
+	{PROTOCOL_IKE, "aes256-sha256-x25519", "aes256gcm16-prfsha256-x25519", false, NULL, 0},
+	{PROTOCOL_ESP, "aes256gcm16", "aes256gcm16", false, "aes256gcm16", 1},
+	{PROTOCOL_ESP, "aes256gcm16-x25519", "aes256gcm16", false, NULL, 0},
+	{PROTOCOL_ESP, "aes256gcm16-x25519", "aes256gcm16", true, "aes256gcm16", 1},
+	{PROTOCOL_ESP, "aes256gcm16", "aes256gcm16-x25519", false, NULL, 0},
+	{PROTOCOL_ESP, "aes256gcm16-x25519 aes256gcm16", "aes128gcm16 aes256gcm16", false, "aes256gcm16", 2},
+	{PROTOCOL_ESP, "aes256gcm16", "aes256gcm16-esn", false, NULL, 0},
+	{PROTOCOL_ESP, "aes256gcm16-noesn", "aes256gcm16-esn-noesn", false, "aes256gcm16", 1},
+	{PROTOCOL_ESP, "aes128gcm16", "aes256gcm16", false, NULL, 0},
+};
+
+static void choose(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
+		struct proposal_list ours, theirs;
+		struct suite suite;
+		char text[256];
+		bool found;
+
+		list_of(choices[i].ours, choices[i].protocol, &ours);
+		list_of(choices[i].theirs, choices[i].protocol, &theirs);
+		found = proposal_choose(&ours, &theirs, choices[i].without_ke, &suite);
+		if (found != (choices[i].chosen != NULL))
+			fail_msg("row %zu", i);
+		if (!found)
+			continue;
+		assert_string_equal(suite_format(&suite, text, sizeof(text)), choices[i].chosen);
+		assert_int_equal(suite.proposal_number, choices[i].number);
+	}
+}
+
+/* A responder must not slip in what was not offered, or another proposal's number. */
+static void accept_only_what_was_offered(void **state)
+{
+	struct proposal_list ours, answer;
+	struct suite suite;
+
+	(void)state;
+	list_of("aes256gcm16-prfsha256-x25519 aes256-sha256-modp2048", PROTOCOL_IKE, &ours);
+	list_of("aes256-sha256-modp2048", PROTOCOL_IKE, &answer);
+	assert_false(proposal_accept(&ours, &answer, false, &suite)); /* number 1 is the other one */
+	answer.items[0].number = 2;
+	assert_true(proposal_accept(&ours, &answer, false, &suite));
+	list_of("aes128-sha256-modp2048", PROTOCOL_IKE, &answer);
+	answer.items[0].number = 2;
+	assert_false(proposal_accept(&ours, &answer, false, &suite));
+	list_of("aes256-sha256-modp2048-ecp256", PROTOCOL_IKE, &answer); /* two of one type */
+	answer.items[0].number = 2;
+	assert_false(proposal_accept(&ours, &answer, false, &suite));
+	list_of("aes256-sha256-modp2048 aes256-sha256-modp2048", PROTOCOL_IKE, &answer);
+	assert_false(proposal_accept(&ours, &answer, false, &suite));
+}
+
+static void mismatch_says_what_to_change(void **state)
+{
+	struct proposal_list ours, theirs;
+	char text[2048];
+
+	(void)state;
+	list_of("aes256gcm16-prfsha256-x25519-ecp256", PROTOCOL_IKE, &ours);
+	list_of("aes256gcm16-prfsha256-ecp384", PROTOCOL_IKE, &theirs);
+	theirs.items[0].transforms[theirs.items[0].count - 1].id = 2; /* modp1024 */
+	assert_true(proposal_mismatch(&ours, &theirs, "connection home", text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "connection home: no proposal in common"));
+	assert_non_null(strstr(text, "key exchange: the peer offers modp1024; configured here is x25519, ecp256"));
+	assert_null(strstr(text, "encryption"));
+	list_of("aes256-sha256-x25519 aes128-sha384-x25519", PROTOCOL_IKE, &ours);
+	list_of("aes256-sha384-x25519", PROTOCOL_IKE, &theirs);
+	proposal_mismatch(&ours, &theirs, "connection home", text, sizeof(text));
+	assert_non_null(strstr(text, "closest are"));
+	for (size_t size = 0; size < 64; size++) /* cut short, never past the end */
+		assert_true(proposal_mismatch(&ours, &theirs, "connection home", text, size) <= size);
+}
+
+static void defaults_are_whole(void **state)
+{
+	struct proposal_list list;
+
+	(void)state;
+	proposal_defaults(PROTOCOL_IKE, &list);
+	assert_int_equal(list.count, 3);
+	proposal_defaults(PROTOCOL_ESP, &list);
+	assert_int_equal(list.count, 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parse),
+		cmocka_unit_test(choose),
+		cmocka_unit_test(accept_only_what_was_offered),
+		cmocka_unit_test(mismatch_says_what_to_change),
+		cmocka_unit_test(defaults_are_whole),
+	};
+
+	return cmocka_run_group_tests_name("proposal", tests, NULL, NULL);
+}
