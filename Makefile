@@ -162,7 +162,7 @@ lint: ## format, include arrows, banned calls, SPDX lines, shell scripts
 install: all ## honours DESTDIR and PREFIX
 	@DESTDIR='$(DESTDIR)' B='$(B)' SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' MANDIR='$(MANDIR)' UNITDIR='$(UNITDIR)' \
 		SYSCONFDIR='$(SYSCONFDIR)' PREFIX='$(PREFIX)' tools/install install
-uninstall: ## remove what install put there; the configuration stays
+uninstall: ## remove what install put there; a changed configuration stays
 	@DESTDIR='$(DESTDIR)' B='$(B)' SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' MANDIR='$(MANDIR)' UNITDIR='$(UNITDIR)' \
 		SYSCONFDIR='$(SYSCONFDIR)' PREFIX='$(PREFIX)' tools/install uninstall
 

@@ -10,6 +10,7 @@
 #include "bpf/contract.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #define FRAME_SIZE     4096u
 #define FRAME_HEADROOM 256u /* XDP_PACKET_HEADROOM */
@@ -47,6 +48,17 @@ static inline uint8_t *frame_push(struct frame *frame, uint32_t len)
 	frame->data -= len;
 	frame->len += len;
 	return frame->data;
+}
+
+/* On receive: copy the metadata out and skip it. A frame too short for any gets kind 0, which no path takes. */
+static inline void frame_take_meta(struct frame *frame)
+{
+	if (frame->len < sizeof(frame->meta)) {
+		memset(&frame->meta, 0, sizeof(frame->meta));
+		return;
+	}
+	memcpy(&frame->meta, frame->data, sizeof(frame->meta));
+	frame_pull(frame, sizeof(frame->meta));
 }
 
 #endif

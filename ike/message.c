@@ -84,8 +84,10 @@ const struct payload *message_unknown_critical(const struct ike_message *message
 /* Take the padding off and read the payloads inside. */
 static enum parse_error inner_read(struct ike_message *message, const uint8_t *plain, size_t len)
 {
+	enum parse_error error;
 	size_t pad_len;
 	struct reader r;
+	uint8_t first;
 
 	if (len < 1)
 		return PARSE_PADDING;
@@ -94,7 +96,11 @@ static enum parse_error inner_read(struct ike_message *message, const uint8_t *p
 		return PARSE_PADDING;
 	r = reader_of(plain, len - 1 - pad_len);
 	message->count--; /* the SK payload, always the last */
-	return chain_read(&r, message->inner_first, message);
+	first = message->inner_first;
+	message->inner_first = PAYLOAD_NONE;
+	error = chain_read(&r, first, message);
+	/* An SK payload within SK means nothing. */
+	return !error && message_find(message, PAYLOAD_SK) ? PARSE_CHAIN : error;
 }
 
 enum parse_error message_open(struct ike_message *message, const struct sk_key *key, uint8_t *buffer, bool *authentic)

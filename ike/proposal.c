@@ -13,7 +13,7 @@
 
 static const uint8_t types[] = {TRANSFORM_ENCR, TRANSFORM_PRF, TRANSFORM_INTEG, TRANSFORM_KE, TRANSFORM_ESN};
 
-static bool proposal_has(const struct proposal *proposal, uint8_t type)
+bool proposal_has(const struct proposal *proposal, uint8_t type)
 {
 	for (unsigned i = 0; i < proposal->count; i++)
 		if (proposal->transforms[i].type == type)
@@ -26,7 +26,7 @@ static void proposal_add(struct proposal *proposal, uint8_t type, uint16_t id, u
 	struct transform transform = {.type = type, .id = id, .key_bits = key_bits};
 
 	for (unsigned i = 0; i < proposal->count; i++)
-		if (memcmp(&proposal->transforms[i], &transform, sizeof(transform)) == 0)
+		if (transform_equal(&proposal->transforms[i], &transform))
 			return;
 	if (proposal->count < IKE_TRANSFORMS_MAX)
 		proposal->transforms[proposal->count++] = transform;
@@ -264,7 +264,7 @@ static bool type_choose(const struct proposal *ours, const struct proposal *thei
 		if (ours->transforms[i].type != type)
 			continue;
 		for (unsigned j = 0; j < theirs->count; j++) {
-			if (memcmp(&ours->transforms[i], &theirs->transforms[j], sizeof(struct transform)) == 0) {
+			if (transform_equal(&ours->transforms[i], &theirs->transforms[j])) {
 				*out = ours->transforms[i];
 				return true;
 			}
@@ -277,13 +277,22 @@ static bool type_choose(const struct proposal *ours, const struct proposal *thei
 	return true;
 }
 
+/* RFC 7296 3.3.6: a proposal with a type that is not understood is not acceptable (RFC 9370's additional key exchanges, for one). */
+static bool types_known(const struct proposal *proposal)
+{
+	for (unsigned i = 0; i < proposal->count; i++)
+		if (proposal->transforms[i].type < TRANSFORM_ENCR || proposal->transforms[i].type > TRANSFORM_ESN)
+			return false;
+	return true;
+}
+
 static bool suite_choose(const struct proposal *ours, const struct proposal *theirs, bool without_ke, struct suite *out)
 {
 	struct transform *const into[] = {&out->encr, &out->prf, &out->integ, &out->ke, &out->esn};
 
 	*out = (struct suite){.protocol = ours->protocol, .proposal_number = theirs->number, .spi_len = theirs->spi_len};
 	memcpy(out->spi, theirs->spi, sizeof(out->spi));
-	if (ours->protocol != theirs->protocol)
+	if (ours->protocol != theirs->protocol || !types_known(theirs))
 		return false;
 	for (size_t t = 0; t < ARRAY_LEN(types); t++) {
 		if (types[t] == TRANSFORM_KE && without_ke)

@@ -35,6 +35,12 @@ struct transform {
 	uint16_t key_bits; /* key-length attribute; 0: none */
 };
 
+/* The struct has padding: compare by field. */
+static inline bool transform_equal(const struct transform *a, const struct transform *b)
+{
+	return a->type == b->type && a->id == b->id && a->key_bits == b->key_bits;
+}
+
 struct proposal {
 	uint8_t number;	  /* as on the wire, from 1; 0 in the configuration */
 	uint8_t protocol; /* enum ike_protocol */
@@ -69,9 +75,13 @@ void proposal_defaults(enum ike_protocol protocol, struct proposal_list *out);
 const char *proposal_format(const struct proposal *proposal, char *out, size_t size);
 const char *suite_format(const struct suite *suite, char *out, size_t size);
 
+/* Does the proposal have a transform of that type? */
+bool proposal_has(const struct proposal *proposal, uint8_t type);
+
 /*
  * Choose (RFC 7296 2.7, 3.3.6): our order of preference, the first of our proposals that one of theirs satisfies. KE is ignored with
- * `without_ke` (the CHILD SA of IKE_AUTH). ESP: a peer's proposal without an ESN transform counts as ESN_NO.
+ * `without_ke` (the CHILD SA of IKE_AUTH). ESP: a peer's proposal without an ESN transform counts as ESN_NO. A peer's proposal with a
+ * transform type that is not known here is never chosen (3.3.6).
  */
 bool proposal_choose(const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out);
 

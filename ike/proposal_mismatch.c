@@ -35,7 +35,7 @@ static bool list_has(const struct proposal_list *list, const struct transform *t
 {
 	for (unsigned i = 0; i < list->count; i++)
 		for (unsigned j = 0; j < list->items[i].count; j++)
-			if (memcmp(&list->items[i].transforms[j], transform, sizeof(*transform)) == 0)
+			if (transform_equal(&list->items[i].transforms[j], transform))
 				return true;
 	return false;
 }

@@ -37,12 +37,15 @@ static bool sk_icv(const struct sk_key *key, struct bytes covered, uint8_t *full
 static bool gcm_start(EVP_CIPHER_CTX *context, const struct sk_key *key, const uint8_t *iv, const uint8_t *message, bool encrypt)
 {
 	uint8_t nonce[GCM_NONCE_LEN];
+	bool ok;
 	int len;
 
 	memcpy(nonce, key->salt, key->salt_len);
 	memcpy(nonce + key->salt_len, iv, key->iv_len);
-	return EVP_CipherInit_ex2(context, sk_cipher(key), key->encr_key, nonce, encrypt, NULL) == 1 &&
-	       EVP_CipherUpdate(context, NULL, &len, message, (int)(iv - message)) == 1;
+	ok = EVP_CipherInit_ex2(context, sk_cipher(key), key->encr_key, nonce, encrypt, NULL) == 1 &&
+	     EVP_CipherUpdate(context, NULL, &len, message, (int)(iv - message)) == 1;
+	secret_wipe(nonce, sizeof(nonce));
+	return ok;
 }
 
 static bool gcm_open(EVP_CIPHER_CTX *context, const struct sk_key *key, struct bytes message, struct bytes body, uint8_t *out)
@@ -62,13 +65,14 @@ static bool cbc_open(EVP_CIPHER_CTX *context, const struct sk_key *key, struct b
 {
 	size_t plain_len = body.len - key->iv_len - key->icv_len;
 	uint8_t full[PRF_LEN_MAX];
+	bool authentic;
 	int len;
 
 	/* First the integrity, then the cipher: nothing that a stranger wrote is decrypted. */
-	if (!sk_icv(key, (struct bytes){message.data, message.len - key->icv_len}, full) ||
-		!secret_equal(full, body.data + body.len - key->icv_len, key->icv_len))
-		return false;
-	return EVP_CipherInit_ex2(context, sk_cipher(key), key->encr_key, body.data, 0, NULL) == 1 &&
+	authentic = sk_icv(key, (struct bytes){message.data, message.len - key->icv_len}, full) &&
+		    secret_equal(full, body.data + body.len - key->icv_len, key->icv_len);
+	secret_wipe(full, sizeof(full)); /* the ICV that a forgery would need */
+	return authentic && EVP_CipherInit_ex2(context, sk_cipher(key), key->encr_key, body.data, 0, NULL) == 1 &&
 	       EVP_CIPHER_CTX_set_padding(context, 0) == 1 &&
 	       EVP_CipherUpdate(context, out, &len, body.data + key->iv_len, (int)plain_len) == 1 && (size_t)len == plain_len;
 }

@@ -11,6 +11,12 @@ static size_t family_len(uint8_t family)
 	return family == IP_V4 ? 4 : 16;
 }
 
+/* Ports that cannot be seen (RFC 7296 3.13.1, RFC 4301 4.4.1.1): part of ANY, but of no range. */
+static bool ports_opaque(const struct selector *selector)
+{
+	return selector->port_first == UINT16_MAX && selector->port_last == 0;
+}
+
 void ts_of_addr(const struct ip_addr *addr, struct selector *out)
 {
 	*out = (struct selector){.family = addr->family, .port_last = UINT16_MAX};
@@ -84,6 +90,11 @@ static bool ports_parse(char *text, struct selector *out)
 
 	if (strcasecmp(text, "any") == 0)
 		return true;
+	if (strcasecmp(text, "opaque") == 0) {
+		out->port_first = UINT16_MAX;
+		out->port_last = 0;
+		return true;
+	}
 	if (dash)
 		*dash = '\0';
 	if (!number_parse(text, UINT16_MAX, &first) || !number_parse(dash ? dash + 1 : text, UINT16_MAX, &last) || first > last)
@@ -149,7 +160,7 @@ static void protocol_format(const struct selector *selector, char *out, size_t s
 	char number[8], ports[32] = "";
 
 	out[0] = '\0';
-	if (selector->port_first == UINT16_MAX && selector->port_last == 0)
+	if (ports_opaque(selector))
 		snprintf(ports, sizeof(ports), "/opaque");
 	else if (selector->port_first == selector->port_last)
 		snprintf(ports, sizeof(ports), "/%u", selector->port_first);
@@ -203,6 +214,8 @@ static bool ports_contain(const struct selector *outer, const struct selector *i
 {
 	if (outer->port_first == 0 && outer->port_last == UINT16_MAX)
 		return true;
+	if (ports_opaque(outer) || ports_opaque(inner))
+		return ports_opaque(outer) && ports_opaque(inner);
 	return outer->port_first <= inner->port_first && inner->port_last <= outer->port_last && inner->port_first <= inner->port_last;
 }
 
@@ -214,6 +227,20 @@ bool ts_contains(const struct selector *outer, const struct selector *inner)
 	       memcmp(outer->first, inner->first, len) <= 0 && memcmp(inner->last, outer->last, len) <= 0;
 }
 
+static bool ports_intersect(const struct selector *a, const struct selector *b, struct selector *out)
+{
+	const struct selector *narrow = ports_contain(a, b) ? b : a;
+
+	if (ports_opaque(a) || ports_opaque(b)) {
+		out->port_first = narrow->port_first;
+		out->port_last = narrow->port_last;
+		return ports_contain(a, b) || ports_contain(b, a);
+	}
+	out->port_first = a->port_first > b->port_first ? a->port_first : b->port_first;
+	out->port_last = a->port_last < b->port_last ? a->port_last : b->port_last;
+	return out->port_first <= out->port_last;
+}
+
 bool ts_intersect(const struct selector *a, const struct selector *b, struct selector *out)
 {
 	size_t len = family_len(a->family);
@@ -223,9 +250,7 @@ bool ts_intersect(const struct selector *a, const struct selector *b, struct sel
 	*out = (struct selector){.family = a->family, .protocol = a->protocol ? a->protocol : b->protocol};
 	memcpy(out->first, memcmp(a->first, b->first, len) > 0 ? a->first : b->first, len);
 	memcpy(out->last, memcmp(a->last, b->last, len) < 0 ? a->last : b->last, len);
-	out->port_first = a->port_first > b->port_first ? a->port_first : b->port_first;
-	out->port_last = a->port_last < b->port_last ? a->port_last : b->port_last;
-	return memcmp(out->first, out->last, len) <= 0 && out->port_first <= out->port_last;
+	return memcmp(out->first, out->last, len) <= 0 && ports_intersect(a, b, out);
 }
 
 bool ts_list_contains(const struct selector *outer, unsigned outer_count, const struct selector *inner, unsigned inner_count)

@@ -14,8 +14,10 @@ bool payload_delete_read(struct bytes body, struct payload_delete *out)
 	out->spis = read_rest(&r);
 	if (!reader_done(&r))
 		return false;
-	if (out->protocol == PROTOCOL_IKE)
-		return spi_len == 0 && out->count == 0 && out->spis.len == 0;
+	if (out->protocol == PROTOCOL_IKE) {
+		out->count = 0; /* some count the IKE SA itself */
+		return spi_len == 0 && out->spis.len == 0;
+	}
 	return (out->protocol == PROTOCOL_ESP || out->protocol == PROTOCOL_AH) && spi_len == ESP_SPI_LEN &&
 	       out->spis.len == (size_t)out->count * ESP_SPI_LEN;
 }

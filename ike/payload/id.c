@@ -21,13 +21,10 @@ bool payload_id_read(struct bytes body, struct ike_id *out)
 
 size_t payload_id_body(const struct ike_id *id, uint8_t out[static PAYLOAD_ID_BODY_MAX])
 {
-	struct writer w = writer_of(out, PAYLOAD_ID_BODY_MAX);
-
-	write_u8(&w, id->type);
-	write_u8(&w, 0);
-	write_u16(&w, 0);
-	write_bytes(&w, id->data, id->len);
-	return writer_len(&w);
+	memset(out, 0, PAYLOAD_ID_BODY_MAX);
+	out[0] = id->type; /* three reserved bytes follow */
+	memcpy(out + 4, id->data, id->len);
+	return 4u + id->len;
 }
 
 void payload_id_write(struct message_writer *m, uint8_t type, const struct ike_id *id)

@@ -5,9 +5,11 @@
 #define MORE_PROPOSALS 2u
 #define MORE_TRANSFORMS 3u
 #define ATTRIBUTE_KEY_LENGTH 14u
+#define KEY_BITS_UNUSABLE UINT16_MAX
 #define ATTRIBUTE_SHORT 0x8000u /* the value is the two bytes behind the type */
 
-/* Attributes of one transform (RFC 7296 3.3.5). One that is not known makes the transform unacceptable: key_bits then is one that no algorithm has. */
+/* Attributes of one transform (RFC 7296 3.3.5). One that is not known makes the transform unacceptable: key_bits then is
+ * one that no algorithm has. */
 static bool attributes_read(struct reader *r, struct transform *out)
 {
 	while (reader_left(r)) {
@@ -16,7 +18,9 @@ static bool attributes_read(struct reader *r, struct transform *out)
 
 		if (!(type & ATTRIBUTE_SHORT))
 			read_bytes(r, value);
-		out->key_bits = type == (ATTRIBUTE_SHORT | ATTRIBUTE_KEY_LENGTH) ? value : UINT16_MAX;
+		if (type != (ATTRIBUTE_SHORT | ATTRIBUTE_KEY_LENGTH) || out->key_bits)
+			value = KEY_BITS_UNUSABLE;
+		out->key_bits = value;
 	}
 	return reader_done(r);
 }
@@ -38,13 +42,30 @@ static bool transform_read(struct reader *r, bool last, struct transform *out)
 	return !r->error && attributes_read(&attributes, out);
 }
 
+/* RFC 7296 3.3.1: no SPI in IKE_SA_INIT, 8 bytes when an IKE SA is rekeyed, 4 for AH and ESP. */
+static bool spi_len_valid(const struct proposal *proposal)
+{
+	switch (proposal->protocol) {
+	case PROTOCOL_IKE:
+		return proposal->spi_len == 0 || proposal->spi_len == IKE_SPI_LEN;
+	case PROTOCOL_AH:
+	case PROTOCOL_ESP:
+		return proposal->spi_len == 4;
+	default:
+		return proposal->spi_len <= sizeof(proposal->spi);
+	}
+}
+
 static bool proposal_body_read(struct reader *r, struct proposal *out)
 {
 	uint8_t count;
 
-	*out = (struct proposal){.number = read_u8(r), .protocol = read_u8(r), .spi_len = read_u8(r)};
+	memset(out, 0, sizeof(*out));
+	out->number = read_u8(r);
+	out->protocol = read_u8(r);
+	out->spi_len = read_u8(r);
 	count = read_u8(r);
-	if (r->error || out->spi_len > sizeof(out->spi))
+	if (r->error || !spi_len_valid(out))
 		return false;
 	read_copy(r, out->spi, out->spi_len);
 	for (unsigned i = 0; i < count; i++) {
@@ -54,6 +75,8 @@ static bool proposal_body_read(struct reader *r, struct proposal *out)
 			return false;
 		if (out->count < IKE_TRANSFORMS_MAX)
 			out->transforms[out->count++] = transform;
+		else if (!proposal_has(out, transform.type))
+			out->protocol = PROTOCOL_NONE; /* a type that we would not see: the proposal cannot be chosen */
 	}
 	return reader_done(r);
 }

@@ -11,6 +11,7 @@ The lab: network namespaces, gateways, peers and captures for tests, demo and be
     uml.py       Uml: another Linux kernel (User Mode Linux) on a namespace's interface
     capture.py   Capture: what was on a wire, and whether anything of it was readable
     traffic.py   pings, iperf3, a marker that must never be seen in clear
+    scene.py     Scene: a Site with both ends running, for tests
     need.py      what a test needs; what is missing is said by name
     impair.c     loss, delay, duplication and reordering between two interfaces
 

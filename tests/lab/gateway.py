@@ -4,7 +4,6 @@
 import json
 import signal
 import socket
-import time
 
 from .shell import BUILD, Failed, run, wait_until
 
@@ -148,8 +147,10 @@ class Gateway:
         return self.status(name)["state"] == "up"
 
     def up(self, name=None, seconds=UP_SECONDS):
-        self.command("up", name or self.tunnels[0].name)
-        self.wait_up(name, seconds)
+        try:
+            self.command("up", name or self.tunnels[0].name, "--timeout", str(int(seconds)))
+        except Failed as error:
+            raise Failed(f"{error}\n{self.logs()}") from error
 
     def wait_up(self, name=None, seconds=UP_SECONDS):
         try:
@@ -159,13 +160,11 @@ class Gateway:
 
     def down(self, name=None):
         self.command("down", name or self.tunnels[0].name)
-        wait_until("the tunnel is down", lambda: not self.is_up(name))
 
     def rekey(self, what):
         counter = {"child": "rekeys", "ike": "ike_rekeys"}[what]
         before = self.status()[counter]
-        arguments = [self.tunnels[0].name] + ([self.tunnels[0].child] if what == "child" else [])
-        self.command("rekey", *arguments)
+        self.command("rekey", self.tunnels[0].name, *(["--ike"] if what == "ike" else [self.tunnels[0].child]))
         try:
             wait_until(f"{what} rekey", lambda: self.status()[counter] > before, UP_SECONDS)
         except Failed as error:
@@ -187,7 +186,3 @@ class Gateway:
 
     def report(self):
         return self.command("status").stdout.rstrip()
-
-    def settle(self, seconds=1.0):
-        """Let counters that are read in intervals catch up."""
-        time.sleep(seconds)

@@ -12,7 +12,7 @@ escapes from a gateway arrives, and is seen.
 """
 
 from .capture import Capture
-from .shell import run
+from .shell import BUILD, run, wait_until
 
 INNER_A4, INNER_B4 = "10.1.0.0/16", "10.2.0.0/16"
 INNER_A6, INNER_B6 = "fd01::/64", "fd02::/64"
@@ -54,13 +54,18 @@ class Site:
     there is no server then, and wan0 of b has no address.
     """
 
-    def __init__(self, lab, nat=True, queues=1, b_is_machine=False):
+    def __init__(self, lab, nat=True, queues=1, impair=None, b_is_machine=False):
         self.lab = lab
         self.nat = nat
         names = ["client", "a", "router", "b"] + ([] if b_is_machine else ["server"])
         self.client, self.a, self.router, self.b = (lab.namespace(n) for n in names[:4])
         lab.link((self.client, "eth0", _addresses("lan", CLIENT)), (self.a, "lan0", _addresses("lan", LAN_A)), queues)
-        lab.link((self.a, "wan0", _addresses("wan", WAN_A)), (self.router, "a0", _addresses("wan", ROUTER_A)), queues)
+        near = (self.a, "wan0", _addresses("wan", WAN_A))
+        far = (self.router, "a0", _addresses("wan", ROUTER_A))
+        if impair is None:
+            lab.link(near, far, queues)
+        else:
+            self._impaired(near, far, queues, impair)
         lab.link((self.router, "b0", _addresses("wan", ROUTER_B)),
                  (self.b, "wan0", [] if b_is_machine else _addresses("wan", WAN_B)), queues, offload=not b_is_machine)
         self._route(self.client, LAN_A)
@@ -72,6 +77,14 @@ class Site:
             self._route(self.server, LAN_B)
             self._route(self.b, ROUTER_B)
         self._router()
+
+    def _impaired(self, near, far, queues, options):
+        wire = self.lab.namespace("wire")
+        wire.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+        self.lab.link(near, (wire, "w0", []), queues)
+        self.lab.link((wire, "w1", []), far)
+        self.impair = wire.spawn(BUILD / "tests/lab/impair", *options, "w0", "w1", log=self.lab.dir / "impair.log")
+        wait_until("impair forwards", lambda: "ready" in self.impair.text())
 
     @staticmethod
     def _route(ns, gateway):

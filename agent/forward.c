@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/forward.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define LINK_HEADER_LEN 14u
+#define ETHERTYPE_V4	0x0800u
+#define ETHERTYPE_V6	0x86ddu
+#define IPV4_HEADER_MIN 20u
+#define IPV6_HEADER_LEN 40u
+
+static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+/* The destination of the IP packet at frame->data. False: it is none. */
+static bool packet_destination(const struct frame *frame, struct addr16 *destination)
+{
+	uint8_t version = frame->len ? frame->data[0] >> 4 : 0;
+
+	if (version == 4 && frame->len >= IPV4_HEADER_MIN) {
+		memcpy(destination->bytes, mapped_prefix, sizeof(mapped_prefix));
+		memcpy(destination->bytes + 12, frame->data + 16, 4);
+		return true;
+	}
+	if (version == 6 && frame->len >= IPV6_HEADER_LEN) {
+		memcpy(destination->bytes, frame->data + 24, 16);
+		return true;
+	}
+	return false;
+}
+
+static void forward_flush_port(struct worker *worker, uint32_t slot)
+{
+	struct tx_batch *batch = &worker->out[slot];
+	struct port *port = worker->ports[slot];
+	uint32_t bit = 1u << slot, sent = 0;
+	struct port_queue *queue;
+
+	if (port) {
+		queue = port_send_queue(port, worker->index);
+		sent = port_send(queue, batch->frames, batch->count);
+		if (sent < batch->count) { /* full: make room once, then give up */
+			port_flush(queue, &worker->cache);
+			sent += port_send(queue, batch->frames + sent, batch->count - sent);
+		}
+		worker->flush_pending |= bit;
+	}
+	worker->stat->tx_packets += sent;
+	for (uint32_t i = sent; i < batch->count; i++)
+		worker_drop(worker, &batch->frames[i], port ? DROP_TX_FULL : DROP_PORT_DOWN);
+	batch->count = 0;
+	worker->out_pending &= ~bit;
+}
+
+/* Put the link header before the packet and queue it on a port. */
+static enum drop_reason forward_transmit(struct worker *worker, const struct port *port, struct frame *frame,
+	const uint8_t destination[6], const uint8_t source[6])
+{
+	struct tx_batch *batch = &worker->out[port->slot];
+	uint16_t type = frame->data[0] >> 4 == 4 ? ETHERTYPE_V4 : ETHERTYPE_V6;
+	uint8_t *link;
+
+	if (frame_headroom(frame) < LINK_HEADER_LEN)
+		return DROP_TOO_BIG;
+	link = frame_push(frame, LINK_HEADER_LEN);
+	memcpy(link, destination, 6);
+	memcpy(link + 6, source, 6);
+	link[12] = (uint8_t)(type >> 8);
+	link[13] = (uint8_t)type;
+	batch->frames[batch->count++] = *frame;
+	worker->out_pending |= 1u << port->slot;
+	if (batch->count == PORT_BATCH)
+		forward_flush_port(worker, port->slot);
+	return DROP_NONE;
+}
+
+enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
+{
+	struct port *host = worker->host;
+
+	if (!host)
+		return DROP_PORT_DOWN;
+	return forward_transmit(worker, host, frame, host->peer_mac, host->mac);
+}
+
+/* A protected packet that leaves by an interface of the host: the kernel carries it, under the mark, so that it meets
+ * no tunnel again. */
+static enum drop_reason forward_raw(struct worker *worker, const struct frame *frame)
+{
+	struct sockaddr_in to4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6};
+	bool v4 = frame->data[0] >> 4 == 4;
+	ssize_t sent;
+
+	if (v4)
+		memcpy(&to4.sin_addr, frame->data + 16, 4);
+	else
+		memcpy(&to6.sin6_addr, frame->data + 24, 16);
+	if ((v4 ? worker->raw4 : worker->raw6) < 0)
+		return DROP_PORT_DOWN;
+	sent = v4 ? sendto(worker->raw4, frame->data, frame->len, MSG_DONTWAIT, (struct sockaddr *)&to4, sizeof(to4))
+		  : sendto(worker->raw6, frame->data, frame->len, MSG_DONTWAIT, (struct sockaddr *)&to6, sizeof(to6));
+	if (sent < 0)
+		return errno == EMSGSIZE ? DROP_TOO_BIG : errno == ENETUNREACH ? DROP_ROUTE_NONE : DROP_TX_FULL;
+	worker->stat->tx_packets++;
+	chunk_give(&worker->cache, frame->chunk);
+	return DROP_NONE;
+}
+
+/* One key per destination and kind; packets of two destinations that share one only share their room. */
+static uint64_t hold_key(const struct addr16 *destination, bool outer)
+{
+	uint64_t words[2];
+
+	memcpy(words, destination->bytes, sizeof(words));
+	return ((words[0] * UINT64_C(0x9e3779b97f4a7c15) ^ words[1]) & ~UINT64_C(1)) | outer;
+}
+
+static enum drop_reason forward_hold(struct worker *worker, struct frame *frame, bool outer)
+{
+	struct addr16 destination;
+
+	if (!packet_destination(frame, &destination))
+		return DROP_PACKET_MALFORMED;
+	if (!hold_add(&worker->waiting_neighbor, hold_key(&destination, outer), frame, worker->now_ns))
+		return DROP_NEIGHBOR_PENDING;
+	return DROP_NONE;
+}
+
+enum drop_reason forward_to(struct worker *worker, struct frame *frame, const struct next_hop *hop, bool outer)
+{
+	struct port *port;
+
+	switch ((enum hop_kind)hop->kind) {
+	case HOP_PORT:
+		port = worker->ports[hop->slot];
+		if (!port)
+			return DROP_PORT_DOWN;
+		return forward_transmit(worker, port, frame, hop->destination_mac, hop->source_mac);
+	case HOP_HOST:
+		return outer ? forward_raw(worker, frame) : forward_to_host(worker, frame);
+	case HOP_PENDING:
+		return forward_hold(worker, frame, outer);
+	case HOP_FAILED:
+		return DROP_NEIGHBOR_FAILED;
+	case HOP_NONE:
+		break;
+	}
+	return DROP_ROUTE_NONE;
+}
+
+enum drop_reason forward_packet(struct worker *worker, struct frame *frame, bool outer)
+{
+	struct addr16 destination;
+
+	if (!packet_destination(frame, &destination))
+		return DROP_PACKET_MALFORMED;
+	return forward_to(worker, frame, nexthop_find(&worker->hops, &destination, outer, worker->now_ns), outer);
+}
+
+static enum held_fate forward_judge(void *context, uint64_t key, struct frame *frame, bool expired)
+{
+	struct worker *worker = context;
+	bool outer = key & 1;
+	const struct next_hop *hop;
+	struct addr16 destination;
+	enum drop_reason reason;
+
+	packet_destination(frame, &destination);
+	hop = nexthop_find(&worker->hops, &destination, outer, worker->now_ns);
+	if (hop->kind == HOP_PENDING && !expired)
+		return HELD_KEEP;
+	reason = hop->kind == HOP_PENDING ? DROP_NEIGHBOR_FAILED : forward_to(worker, frame, hop, outer);
+	if (reason)
+		worker_drop(worker, frame, reason);
+	return HELD_TAKEN;
+}
+
+void forward_sweep_held(struct worker *worker)
+{
+	if (worker->waiting_neighbor.count)
+		hold_sweep(&worker->waiting_neighbor, worker->now_ns, forward_judge, worker);
+}
+
+void forward_flush(struct worker *worker)
+{
+	for (uint32_t pending = worker->out_pending; pending; pending &= pending - 1)
+		forward_flush_port(worker, (uint32_t)__builtin_ctz(pending));
+	for (uint32_t pending = worker->flush_pending; pending; pending &= pending - 1) {
+		uint32_t slot = (uint32_t)__builtin_ctz(pending);
+		struct port *port = worker->ports[slot];
+
+		if (!port || !port_flush(port_send_queue(port, worker->index), &worker->cache))
+			worker->flush_pending &= ~(1u << slot);
+	}
+}

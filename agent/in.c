@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/in.h"
+
+#include "agent/base/clock.h"
+#include "agent/esp_open.h"
+#include "agent/forward.h"
+#include "agent/mss.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#define MOVED_TELL_NS (1 * NS_PER_S) /* the IKE daemon is told again while packets keep coming from elsewhere */
+
+static void addr16_of_inner(const struct inner *inner, const uint8_t *bytes, struct addr16 *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (inner->family == 6) {
+		memcpy(out->bytes, bytes, 16);
+		return;
+	}
+	out->bytes[10] = out->bytes[11] = 0xff;
+	memcpy(out->bytes + 12, bytes, 4);
+}
+
+/* The peer's packets come from another address or port than the SA says: the IKE daemon decides what that means (RFC
+ * 7296 2.23). */
+static void in_tell_moved(struct worker *worker, struct sa_slot *slot)
+{
+	const struct sa_context *ctx = &slot->context;
+	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_PEER_MOVED};
+
+	if (!worker->shared->mailbox || worker->now_ns - slot->moved_told_ns < MOVED_TELL_NS)
+		return;
+	slot->moved_told_ns = worker->now_ns;
+	message.moved.sa = (uint32_t)(ctx->run - worker->shared->maps.run);
+	message.moved.spi = ctx->sa.spi;
+	message.moved.remote = ctx->run->seen_remote;
+	message.moved.remote_port = (uint16_t)ctx->run->seen_remote_port;
+	mailbox_put(worker->shared->mailbox, &message);
+}
+
+/* A SYN from the other side announces what this side may send: bound it by what our direction of the tunnel carries. */
+static void in_clamp_mss(struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
+{
+	const struct sa *sa = &slot->context.sa;
+	const struct next_hop *way_back;
+	uint32_t mtu;
+
+	if (inner->protocol != IPPROTO_TCP || !(sa->flags & SA_MSS_CLAMP))
+		return;
+	way_back = nexthop_find(&worker->hops, &sa->remote, true, worker->now_ns);
+	mtu = worker_inner_mtu(slot, way_back->mtu);
+	mss_clamp(frame->data, inner, mtu);
+}
+
+enum drop_reason in_packet(struct worker *worker, struct frame *frame)
+{
+	struct addr16 destination;
+	const struct next_hop *hop;
+	enum drop_reason reason;
+	struct sa_slot *slot;
+	struct inner inner;
+
+	slot = sa_table_find(&worker->sas, frame->meta.index, SA_IN, DROP_SPI_UNKNOWN, &reason);
+	if (!slot)
+		return reason;
+	worker_touch(worker, slot);
+	reason = esp_open(&slot->context, frame, &inner, worker->now_ns);
+	if (reason)
+		return reason;
+	worker->stat->opened++;
+	if (slot->context.run->seen_remote_port)
+		in_tell_moved(worker, slot);
+	in_clamp_mss(worker, slot, frame, &inner);
+
+	addr16_of_inner(&inner, inner.destination, &destination);
+	hop = nexthop_find(&worker->hops, &destination, false, worker->now_ns);
+	/* What cannot simply go on by a port is the kernel's to answer: it fragments, or tells the sender, through the
+	 * tunnel. */
+	if (hop->kind == HOP_PORT && hop->mtu && inner.len > hop->mtu)
+		return forward_to_host(worker, frame);
+	if (hop->kind == HOP_PORT || hop->kind == HOP_PENDING)
+		if (!inner_decrement_ttl(frame->data, &inner))
+			return worker->host ? forward_to_host(worker, frame) : DROP_TTL_EXPIRED;
+	return forward_to(worker, frame, hop, false);
+}

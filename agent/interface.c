@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/interface.h"
+
+#include "agent/base/own.h"
+#include "agent/xsk_port.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void own_port_(struct port **port)
+{
+	port_free(*port);
+}
+#define OWN_PORT __attribute__((cleanup(own_port_)))
+
+static int interface_attach(const struct interface_options *options, const struct link_info *link, struct port *port,
+	char error[static 256])
+{
+	struct port_info info = {.slot = port->slot, .flags = port->host ? PORT_HOST : 0};
+	struct attach_result result = {0};
+	int err;
+
+	memcpy(info.mac, port->mac, sizeof(info.mac));
+	err = dataplane_attach(
+		options->dataplane, (int)link->ifindex, link->name, &info, options->allow_native, &result);
+	if (err) {
+		snprintf(error, 256, "%s", result.reason[0] ? result.reason : strerror(-err));
+		return err;
+	}
+	port->mode = result.mode;
+	snprintf(port->reason, sizeof(port->reason), "%s", result.reason);
+	return 0;
+}
+
+/* A socket on every queue. One that the kernel refuses leaves the whole port unusable: its packets would die unseen. */
+static int interface_sockets(const struct interface_options *options, struct port *port, char error[static 256])
+{
+	bool zero_copy = port->mode == ATTACH_NATIVE && !port->host;
+
+	for (uint32_t i = 0; i < port->queue_count; i++) {
+		int err = xsk_queue_open(
+			port, i, options->umem, dataplane_xsks_fd(options->dataplane), &zero_copy, &port->queues[i]);
+
+		if (err) {
+			snprintf(error, 256, "%s: no AF_XDP socket on queue %u: %s%s", port->name, i, strerror(-err),
+				err == -EBUSY ? " (another program has one there)" : "");
+			return err;
+		}
+		port->queues[i]->shared = port->queue_count < options->worker_count;
+	}
+	port->zero_copy = zero_copy;
+	return 0;
+}
+
+static void interface_note_queues(const struct interface_options *options, struct port *port)
+{
+	size_t len = strlen(port->reason);
+
+	if (port->queue_count >= options->worker_count)
+		return;
+	snprintf(port->reason + len, sizeof(port->reason) - len,
+		"%s%u queue%s for %u workers: the others send by a shared queue", len ? "; " : "", port->queue_count,
+		port->queue_count == 1 ? "" : "s", options->worker_count);
+}
+
+int interface_open(const struct interface_options *options, const struct link_info *link, uint32_t slot,
+	struct port **out, char error[static 256])
+{
+	OWN_PORT struct port *port = calloc(1, sizeof(*port));
+	int err;
+
+	if (!port)
+		return -ENOMEM;
+	port->slot = slot;
+	port->ifindex = link->ifindex;
+	snprintf(port->name, sizeof(port->name), "%s", link->name);
+	memcpy(port->mac, link->mac, sizeof(port->mac));
+	atomic_store(&port->mtu, link->mtu);
+	atomic_store(&port->up, link->up);
+	if (options->peer_mac) {
+		port->host = true;
+		memcpy(port->peer_mac, options->peer_mac, sizeof(port->peer_mac));
+	}
+	port->queue_count = link_queues(link->name);
+	if (port->queue_count > QUEUES_MAX) {
+		snprintf(error, 256, "%s has %u queues, at most %u can be served: `ethtool -L %s combined %u`",
+			link->name, port->queue_count, QUEUES_MAX, link->name, QUEUES_MAX);
+		return -E2BIG;
+	}
+	err = interface_attach(options, link, port, error);
+	if (err)
+		return err;
+	err = interface_sockets(options, port, error);
+	if (err) {
+		dataplane_detach(options->dataplane, (int)link->ifindex, link->name);
+		return err;
+	}
+	interface_note_queues(options, port);
+	*out = TAKE_PTR(port);
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From an interface to a port: the XDP program attached, a socket on every queue, each difficulty said in a sentence.
+ */
+#ifndef ESPALIER_AGENT_INTERFACE_H
+#define ESPALIER_AGENT_INTERFACE_H
+
+#include "agent/netlink.h"
+#include "agent/port.h"
+#include "agent/umem.h"
+#include "bpf/dataplane.h"
+
+struct interface_options {
+	struct dataplane *dataplane;
+	struct umem *umem;
+	uint32_t worker_count;
+	bool allow_native;
+	const uint8_t *peer_mac; /* the host device: link address of its host side; NULL for others */
+};
+
+/*
+ * Attach to the interface `link` as port `slot` and open its sockets. The port is not yet in any table; port_free ends
+ * it (the program stays attached). port->reason tells what is less than best. -errno: `error` has a sentence; -EBUSY:
+ * another XDP program is there.
+ */
+int interface_open(const struct interface_options *options, const struct link_info *link, uint32_t slot,
+	struct port **port, char error[static 256]);
+
+#endif

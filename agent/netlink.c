@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/netlink.h"
+
+#include "agent/base/own.h"
+
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/sockios.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define ANSWER_BYTES   32768u
+#define ANSWER_WAIT_US 500000 /* the kernel answers at once; a lost answer must not stop a thread */
+#define ADDRESSES_MAX  LOCAL_ADDR_COUNT
+
+int netlink_init(struct netlink *netlink)
+{
+	struct timeval wait = {.tv_usec = ANSWER_WAIT_US};
+
+	netlink->sequence = 0;
+	netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!netlink->socket)
+		return -errno;
+	if (mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+		int err = -errno;
+
+		netlink_clear(netlink);
+		return err;
+	}
+	setsockopt(mnl_socket_get_fd(netlink->socket), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	return 0;
+}
+
+void netlink_clear(struct netlink *netlink)
+{
+	if (netlink->socket)
+		mnl_socket_close(netlink->socket);
+	netlink->socket = NULL;
+}
+
+int netlink_ask(struct netlink *netlink, struct nlmsghdr *request, mnl_cb_t fn, void *context)
+{
+	uint8_t answer[ANSWER_BYTES] __attribute__((aligned(8)));
+	uint32_t port = mnl_socket_get_portid(netlink->socket);
+	int end = MNL_CB_OK;
+
+	request->nlmsg_seq = ++netlink->sequence;
+	if (mnl_socket_sendto(netlink->socket, request, request->nlmsg_len) < 0)
+		return -errno;
+	while (end > MNL_CB_STOP) {
+		ssize_t len = mnl_socket_recvfrom(netlink->socket, answer, sizeof(answer));
+
+		if (len < 0)
+			return -errno;
+		/* A late answer to an earlier request: skip it. */
+		if (((const struct nlmsghdr *)answer)->nlmsg_seq != request->nlmsg_seq)
+			continue;
+		end = mnl_cb_run(answer, (size_t)len, request->nlmsg_seq, port, fn, context);
+		if (end < MNL_CB_STOP)
+			return -errno;
+	}
+	return 0;
+}
+
+static int ignore_message(const struct nlmsghdr *message, void *context)
+{
+	(void)message;
+	(void)context;
+	return MNL_CB_OK;
+}
+
+int netlink_do(struct netlink *netlink, struct nlmsghdr *request)
+{
+	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+	return netlink_ask(netlink, request, ignore_message, NULL);
+}
+
+/* ---- links --------------------------------------------------------------------------------------------------- */
+
+static int link_kind_attr(const struct nlattr *attr, void *context)
+{
+	struct link_info *link = context;
+
+	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+		snprintf(link->kind, sizeof(link->kind), "%.15s", mnl_attr_get_str(attr));
+	return MNL_CB_OK;
+}
+
+static int link_attr(const struct nlattr *attr, void *context)
+{
+	struct link_info *link = context;
+
+	switch (mnl_attr_get_type(attr)) {
+	case IFLA_MTU:
+		link->mtu = mnl_attr_get_u32(attr);
+		break;
+	case IFLA_ADDRESS:
+		if (mnl_attr_get_payload_len(attr) == sizeof(link->mac))
+			memcpy(link->mac, mnl_attr_get_payload(attr), sizeof(link->mac));
+		break;
+	case IFLA_IFNAME:
+		snprintf(link->name, sizeof(link->name), "%.15s", mnl_attr_get_str(attr));
+		break;
+	case IFLA_LINKINFO:
+		return mnl_attr_parse_nested(attr, link_kind_attr, link);
+	default:
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static int link_message(const struct nlmsghdr *message, void *context)
+{
+	const struct ifinfomsg *body = mnl_nlmsg_get_payload(message);
+	struct link_info *link = context;
+
+	if (message->nlmsg_type != RTM_NEWLINK)
+		return MNL_CB_OK;
+	link->ifindex = (uint32_t)body->ifi_index;
+	link->up = body->ifi_flags & IFF_UP && body->ifi_flags & IFF_RUNNING;
+	mnl_attr_parse(message, sizeof(*body), link_attr, link);
+	return MNL_CB_STOP;
+}
+
+int netlink_link(struct netlink *netlink, const char *name, struct link_info *link)
+{
+	uint8_t buffer[NETLINK_REQUEST_BYTES] __attribute__((aligned(8)));
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+
+	memset(link, 0, sizeof(*link));
+	request->nlmsg_type = RTM_GETLINK;
+	request->nlmsg_flags = NLM_F_REQUEST;
+	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(request, IFLA_IFNAME, name);
+	return netlink_ask(netlink, request, link_message, link);
+}
+
+/* ---- addresses ----------------------------------------------------------------------------------------------- */
+
+struct address_list {
+	struct local_addr *items;
+	uint32_t count;
+};
+
+static int address_attr(const struct nlattr *attr, void *context)
+{
+	struct local_addr *addr = context;
+	uint16_t type = mnl_attr_get_type(attr);
+	size_t len = mnl_attr_get_payload_len(attr);
+
+	/* IFA_LOCAL is the own end of a point-to-point link and comes after IFA_ADDRESS. */
+	if ((type == IFA_ADDRESS || type == IFA_LOCAL) && len == addr_len(&addr->addr))
+		memcpy(addr->addr.bytes, mnl_attr_get_payload(attr), len);
+	return MNL_CB_OK;
+}
+
+static int address_message(const struct nlmsghdr *message, void *context)
+{
+	const struct ifaddrmsg *body = mnl_nlmsg_get_payload(message);
+	struct address_list *list = context;
+	struct local_addr *addr;
+
+	if (message->nlmsg_type != RTM_NEWADDR || list->count == ADDRESSES_MAX)
+		return MNL_CB_OK;
+	if (body->ifa_family != AF_INET && body->ifa_family != AF_INET6)
+		return MNL_CB_OK;
+	addr = &list->items[list->count++];
+	addr->addr.family = body->ifa_family == AF_INET ? IP_V4 : IP_V6;
+	addr->ifindex = body->ifa_index;
+	addr->scope = body->ifa_scope;
+	mnl_attr_parse(message, sizeof(*body), address_attr, addr);
+	return MNL_CB_OK;
+}
+
+int netlink_addresses(struct netlink *netlink, struct local_addr **items, uint32_t *count)
+{
+	uint8_t buffer[NETLINK_REQUEST_BYTES] __attribute__((aligned(8)));
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct address_list list = {0};
+	int err;
+
+	list.items = calloc(ADDRESSES_MAX, sizeof(*list.items));
+	if (!list.items)
+		return -ENOMEM;
+	request->nlmsg_type = RTM_GETADDR;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	mnl_nlmsg_put_extra_header(request, sizeof(struct ifaddrmsg)); /* AF_UNSPEC: both families */
+	err = netlink_ask(netlink, request, address_message, &list);
+	if (err) {
+		free(list.items);
+		return err;
+	}
+	*items = list.items;
+	*count = list.count;
+	return 0;
+}
+
+/* ---- ethtool ------------------------------------------------------------------------------------------------- */
+
+static bool link_ethtool(const char *name, void *command)
+{
+	OWN_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {.ifr_data = command};
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%.15s", name);
+	return fd >= 0 && ioctl(fd, SIOCETHTOOL, &request) == 0;
+}
+
+uint32_t link_queues(const char *name)
+{
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+	uint32_t queues;
+
+	if (!link_ethtool(name, &channels))
+		return 1;
+	queues = channels.combined_count + channels.rx_count;
+	return queues ? queues : 1;
+}
+
+bool link_set_queues(const char *name, uint32_t queues)
+{
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+
+	if (!link_ethtool(name, &channels))
+		return false;
+	channels.cmd = ETHTOOL_SCHANNELS;
+	if (channels.max_combined)
+		channels.combined_count = queues;
+	else
+		channels.rx_count = channels.tx_count = queues;
+	return link_ethtool(name, &channels);
+}
+
+bool link_checksum_offload_off(const char *name)
+{
+	struct ethtool_value value = {.cmd = ETHTOOL_STXCSUM, .data = 0};
+
+	return link_ethtool(name, &value);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests to rtnetlink and their answers, over libmnl. One socket per thread. */
+#ifndef ESPALIER_AGENT_NETLINK_H
+#define ESPALIER_AGENT_NETLINK_H
+
+#include "agent/base/addr.h"
+#include "bpf/contract.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NETLINK_REQUEST_BYTES 1024u
+
+struct netlink {
+	struct mnl_socket *socket;
+	uint32_t sequence;
+};
+
+int netlink_init(struct netlink *netlink);
+void netlink_clear(struct netlink *netlink);
+
+/* Send `request` (sequence number set here) and call `fn` for each message of the answer until MNL_CB_STOP, the
+ * acknowledgement or the end of a dump. 0, or -errno: the kernel's own answer, or -EAGAIN when it gave none. */
+int netlink_ask(struct netlink *netlink, struct nlmsghdr *request, mnl_cb_t fn, void *context);
+/* A request that is only acknowledged. NLM_F_REQUEST | NLM_F_ACK are set here. */
+int netlink_do(struct netlink *netlink, struct nlmsghdr *request);
+
+struct link_info {
+	uint32_t ifindex;
+	uint32_t mtu;
+	bool up; /* administratively up and with carrier */
+	uint8_t mac[6];
+	char name[IF_NAMESIZE];
+	char kind[16]; /* "veth", "vlan", "" for hardware */
+};
+
+/* The link of this name. -ENODEV. */
+int netlink_link(struct netlink *netlink, const char *name, struct link_info *link);
+
+struct local_addr {
+	struct ip_addr addr;
+	uint32_t ifindex;
+	uint8_t scope; /* RT_SCOPE_* */
+};
+
+/* Every address of this host; *list is malloc'd, the caller frees it. -errno. */
+int netlink_addresses(struct netlink *netlink, struct local_addr **list, uint32_t *count);
+
+/* Receive queues of an interface in use (ETHTOOL_GCHANNELS), 1 if it does not say. */
+uint32_t link_queues(const char *name);
+/* Ask for `queues` of them. False: it does not offer that many. */
+bool link_set_queues(const char *name, uint32_t queues);
+/* Checksums are to be complete when a packet is sent by this interface. */
+bool link_checksum_offload_off(const char *name);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a packet goes next: a worker's own cache over a resolver. The resolver asks the kernel (resolver.h); tests and
+ * benchmarks put an own one. An answer holds until the kernel's routes, rules, links or neighbours change (the FIB
+ * epoch), or for a few seconds; then it is asked again, which also tells the kernel that the neighbour is in use.
+ */
+#ifndef ESPALIER_AGENT_NEXTHOP_H
+#define ESPALIER_AGENT_NEXTHOP_H
+
+#include "agent/base/clock.h"
+#include "bpf/contract.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NEXTHOP_CACHE_SIZE 1024u
+#define NEXTHOP_LIFE_NS                                                                                                \
+	(3 * NS_PER_S) /* well under the kernel's reachable time, so that a used neighbour stays fresh */
+#define NEXTHOP_RETRY_NS  (50 * NS_PER_MS) /* a pending answer; normally the neighbour's event comes first */
+#define NEXTHOP_FAILED_NS (1 * NS_PER_S)   /* a failed neighbour or a missing route is asked for again */
+
+enum hop_kind {
+	HOP_NONE = 0, /* no route, or one that forbids */
+	HOP_PORT,     /* out of `port` with these link addresses */
+	HOP_HOST,     /* the host's own, or by an interface that is not ours */
+	HOP_PENDING,  /* the link address is being resolved */
+	HOP_FAILED,   /* the neighbour does not answer */
+};
+
+struct next_hop {
+	uint8_t kind; /* enum hop_kind */
+	uint8_t slot; /* of the port */
+	uint8_t destination_mac[6];
+	uint8_t source_mac[6];
+	uint32_t mtu; /* of the way out, 0: unknown */
+};
+
+/*
+ * `outer`: the packet is already protected; it takes the routes that AGENT_MARK sees, past the tunnel's own. The answer
+ * is complete on every return; nothing blocks for longer than the kernel takes to look it up.
+ */
+struct resolver {
+	void (*resolve)(struct resolver *resolver, const struct addr16 *destination, bool outer, struct next_hop *hop);
+};
+
+struct nexthop_entry {
+	struct addr16 destination;
+	uint32_t epoch;
+	bool used;
+	bool outer;
+	uint64_t until_ns;
+	struct next_hop hop;
+};
+
+struct nexthop_cache {
+	struct resolver *resolver;
+	const _Atomic uint32_t *epoch; /* moved on with every change in the kernel */
+	struct nexthop_entry entries[NEXTHOP_CACHE_SIZE];
+};
+
+/* Valid until the next call. Never NULL. */
+const struct next_hop *nexthop_find(
+	struct nexthop_cache *cache, const struct addr16 *destination, bool outer, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/out.h"
+
+#include "agent/base/clock.h"
+#include "agent/checksum.h"
+#include "agent/contract.h"
+#include "agent/esp_seal.h"
+#include "agent/forward.h"
+#include "agent/fragment.h"
+#include "agent/icmp_error.h"
+#include "agent/mss.h"
+
+#include <string.h>
+
+#define ACQUIRE_TELL_NS (1 * NS_PER_S)
+
+static void selector_of_packet(struct selector *selector, const struct inner *inner, const uint8_t *addr, uint16_t port)
+{
+	uint32_t len = inner_addr_len(inner);
+
+	selector->family = inner->family;
+	selector->protocol = inner->protocol;
+	selector->port_first = inner->ports_known ? port : 0;
+	selector->port_last = inner->ports_known ? port : UINT16_MAX;
+	memcpy(selector->first, addr, len);
+	memcpy(selector->last, addr, len);
+}
+
+/* The tunnel has no SA: tell the IKE daemon, once a second and tunnel whatever the number of workers, and wait a
+ * little. */
+static enum drop_reason out_hold(struct worker *worker, struct frame *frame, const struct inner *inner)
+{
+	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_ACQUIRE};
+	uint32_t tunnel = frame->meta.index;
+	_Atomic uint64_t *told = &worker->shared->acquire_told_ns[tunnel];
+	uint64_t last = atomic_load_explicit(told, memory_order_relaxed);
+
+	if (worker->shared->mailbox && (!last || worker->now_ns - last >= ACQUIRE_TELL_NS) &&
+		atomic_compare_exchange_strong(told, &last, worker->now_ns)) {
+		message.acquire.tunnel = tunnel;
+		selector_of_packet(&message.acquire.local, inner, inner->source, inner->source_port);
+		selector_of_packet(&message.acquire.remote, inner, inner->destination, inner->destination_port);
+		mailbox_put(worker->shared->mailbox, &message);
+	}
+	return hold_add(&worker->waiting_sa, tunnel, frame, worker->now_ns) ? DROP_NONE : DROP_HELD_OVERFLOW;
+}
+
+static bool out_icmp_allowed(struct worker *worker)
+{
+	if (worker->now_ns - worker->icmp_refilled_ns >= NS_PER_S) {
+		worker->icmp_refilled_ns = worker->now_ns;
+		worker->icmp_tokens = ICMP_ERRORS_PER_S;
+	}
+	if (!worker->icmp_tokens)
+		return false;
+	worker->icmp_tokens--;
+	return true;
+}
+
+/* This gateway's own address in the packet's family, to be an ICMP error's source. False: there is none. */
+static bool out_own_address(struct worker_shared *shared, uint8_t family, struct addr16 *own)
+{
+	static const struct addr16 none;
+	uint32_t generation = atomic_load_explicit(&shared->own_generation, memory_order_acquire);
+
+	*own = family == 4 ? shared->own_v4 : shared->own_v6;
+	atomic_thread_fence(memory_order_acquire);
+	return !(generation & 1) && generation == atomic_load_explicit(&shared->own_generation, memory_order_relaxed) &&
+	       memcmp(own, &none, sizeof(none)) != 0;
+}
+
+/* Tell the packet's sender. What becomes of the packet itself is the caller's business. */
+static void out_tell_sender(
+	struct worker *worker, enum icmp_error kind, const struct frame *frame, const struct inner *inner, uint32_t mtu)
+{
+	struct frame answer = {0};
+	struct addr16 own;
+	enum drop_reason reason;
+
+	if (!out_icmp_allowed(worker) || !out_own_address(worker->shared, inner->family, &own))
+		return;
+	answer.chunk = chunk_take(&worker->cache);
+	if (!answer.chunk)
+		return;
+	if (!icmp_error_build(
+		    &answer, kind, frame->data, inner, inner->family == 4 ? own.bytes + 12 : own.bytes, mtu)) {
+		chunk_give(&worker->cache, answer.chunk);
+		return;
+	}
+	/* A packet of the host itself, or one that the host has routed: back the way it came. */
+	reason = frame->meta.flags & META_FROM_HOST ? forward_to_host(worker, &answer)
+						    : forward_packet(worker, &answer, false);
+	if (reason)
+		worker_drop(worker, &answer, reason);
+}
+
+static enum drop_reason out_seal(struct worker *worker, struct sa_slot *slot, const struct next_hop *hop,
+	struct frame *frame, struct inner *inner)
+{
+	enum drop_reason reason = esp_seal(&slot->context, frame, inner, worker->now_ns);
+
+	if (reason)
+		return reason;
+	worker->stat->sealed++;
+	return forward_to(worker, frame, hop, true);
+}
+
+/* Larger than the tunnel carries: in pieces if the sender allows it (RFC 4301 7), else the sender learns the size (RFC
+ * 1191, RFC 8201). */
+static enum drop_reason out_too_big(struct worker *worker, struct sa_slot *slot, const struct next_hop *hop,
+	struct frame *frame, struct inner *inner, uint32_t mtu)
+{
+	struct frame pieces[FRAGMENTS_MAX];
+	unsigned count = fragment_count(frame->data, inner, mtu);
+
+	if (!count || count > FRAGMENTS_MAX) {
+		out_tell_sender(worker, ICMP_TOO_BIG, frame, inner, mtu);
+		return DROP_TOO_BIG;
+	}
+	memset(pieces, 0, sizeof(pieces));
+	for (unsigned i = 0; i < count; i++) {
+		pieces[i].chunk = chunk_take(&worker->cache);
+		if (pieces[i].chunk)
+			continue;
+		while (i--)
+			chunk_give(&worker->cache, pieces[i].chunk);
+		return DROP_NO_FRAME;
+	}
+	fragment_split(frame->data, inner, mtu, pieces, count);
+	for (unsigned i = 0; i < count; i++) {
+		enum drop_reason reason = DROP_PACKET_MALFORMED;
+		struct inner piece;
+
+		if (inner_parse(pieces[i].data, pieces[i].len, &piece))
+			reason = out_seal(worker, slot, hop, &pieces[i], &piece);
+		if (reason)
+			worker_drop(worker, &pieces[i], reason);
+	}
+	chunk_give(&worker->cache, frame->chunk);
+	return DROP_NONE;
+}
+
+/* frame->data is the inner IP header, its parse in `inner`; the tunnel's SA is `index`. */
+static enum drop_reason out_protect(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t index)
+{
+	bool transit = !(frame->meta.flags & META_FROM_HOST);
+	const struct next_hop *hop;
+	enum drop_reason reason;
+	struct sa_slot *slot;
+	uint32_t mtu;
+
+	slot = sa_table_find(&worker->sas, index, SA_OUT, DROP_SA_MISSING, &reason);
+	if (!slot)
+		return reason;
+	worker_touch(worker, slot);
+	hop = nexthop_find(&worker->hops, &slot->context.sa.remote, true, worker->now_ns);
+	mtu = worker_inner_mtu(slot, hop->mtu);
+
+	if (transit && inner->ttl <= 1) {
+		out_tell_sender(worker, ICMP_TTL_EXPIRED, frame, inner, 0);
+		return DROP_TTL_EXPIRED;
+	}
+	if (inner->len > mtu && inner->dont_fragment) {
+		out_tell_sender(worker, ICMP_TOO_BIG, frame, inner, mtu);
+		return DROP_TOO_BIG;
+	}
+	if (transit && !inner_decrement_ttl(frame->data, inner))
+		return DROP_TTL_EXPIRED;
+	checksum_complete(frame->data, inner);
+	if (slot->context.sa.flags & SA_MSS_CLAMP)
+		mss_clamp(frame->data, inner, mtu);
+	if (inner->len > mtu)
+		return out_too_big(worker, slot, hop, frame, inner, mtu);
+	return out_seal(worker, slot, hop, frame, inner);
+}
+
+enum drop_reason out_packet(struct worker *worker, struct frame *frame)
+{
+	struct inner inner;
+	uint32_t index;
+
+	if (frame->meta.l3_off > frame->len)
+		return DROP_PACKET_MALFORMED;
+	frame_pull(frame, frame->meta.l3_off);
+	if (!inner_parse(frame->data, frame->len, &inner))
+		return DROP_PACKET_MALFORMED;
+	if (!sa_table_tunnel(&worker->sas, frame->meta.index, &index))
+		return DROP_SA_MISSING;
+	if (index == SA_NONE)
+		return out_hold(worker, frame, &inner);
+	return out_protect(worker, frame, &inner, index);
+}
+
+static enum held_fate out_judge(void *context, uint64_t key, struct frame *frame, bool expired)
+{
+	struct worker *worker = context;
+	enum drop_reason reason = DROP_SA_MISSING;
+	struct inner inner;
+	uint32_t index;
+
+	if (sa_table_tunnel(&worker->sas, (uint32_t)key, &index)) {
+		if (index == SA_NONE && !expired)
+			return HELD_KEEP;
+		if (index != SA_NONE && inner_parse(frame->data, frame->len, &inner))
+			reason = out_protect(worker, frame, &inner, index);
+	}
+	if (reason)
+		worker_drop(worker, frame, reason);
+	return HELD_TAKEN;
+}
+
+void out_sweep_held(struct worker *worker)
+{
+	if (worker->waiting_sa.count)
+		hold_sweep(&worker->waiting_sa, worker->now_ns, out_judge, worker);
+}

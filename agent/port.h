@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A port: one attached interface as the workers see it, a row of queues with few verbs. What stands behind a queue (an
+ * AF_XDP socket, or memory for tests and benchmarks) is asked once per batch, never per packet.
+ *
+ * Each queue is received from by one worker alone. Every worker may send on any queue; a queue that more than one
+ * worker sends on is `shared` and locks itself.
+ */
+#ifndef ESPALIER_AGENT_PORT_H
+#define ESPALIER_AGENT_PORT_H
+
+#include "agent/frame.h"
+#include "agent/umem.h"
+#include "bpf/contract.h"
+#include "bpf/dataplane.h"
+
+#include <net/if.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PORT_BATCH 64u /* frames a worker takes from a queue, and sends to one, in one call */
+
+struct port_queue;
+
+struct port_ops {
+	uint32_t (*recv)(struct port_queue *queue, struct frame *frames, uint32_t max);
+	void (*refill)(struct port_queue *queue, struct chunk_cache *cache);
+	uint32_t (*send)(struct port_queue *queue, const struct frame *frames, uint32_t count);
+	bool (*flush)(struct port_queue *queue, struct chunk_cache *cache);
+	void (*free)(struct port_queue *queue);
+};
+
+/* The head of every queue; the backend's own state follows it. */
+struct port_queue {
+	const struct port_ops *ops;
+	pthread_spinlock_t send_lock; /* held for send and flush if `shared` */
+	bool shared;
+	int fd; /* readable when frames wait; -1 in memory */
+};
+
+struct port {
+	uint32_t slot; /* index into struct port_table and, times QUEUES_MAX, into the xsk map */
+	uint32_t ifindex;
+	char name[IF_NAMESIZE];
+	uint8_t mac[6];
+	bool host;	     /* the host device's far end: its peer is the host itself */
+	uint8_t peer_mac[6]; /* host: link address of ipsec0 */
+	_Atomic uint32_t mtu;
+	_Atomic bool up;
+	uint32_t queue_count;
+	struct port_queue *queues[QUEUES_MAX];
+	enum attach_mode mode;
+	bool zero_copy;
+	char reason[256]; /* why not better; "" if nothing to say */
+};
+
+/*
+ * The ports by slot. The control thread puts and takes them out; workers read the pointers at the start of each turn. A
+ * port that was taken out is freed only after every worker began a new turn (workers_wait in worker.h).
+ */
+struct port_table {
+	struct port *_Atomic ports[PORTS_MAX];
+};
+
+static inline struct port *port_table_find(struct port_table *table, uint32_t slot)
+{
+	return atomic_load_explicit(&table->ports[slot], memory_order_acquire);
+}
+
+/* The attached port with this interface index, or NULL. */
+struct port *port_table_by_ifindex(struct port_table *table, uint32_t ifindex);
+/* The host device's port, or NULL. */
+struct port *port_table_host(struct port_table *table);
+
+void port_queue_init(struct port_queue *queue, const struct port_ops *ops, int fd);
+/* Close every queue and free the port. Frames that lie in its rings go back to the depot. No worker may still use it.
+ */
+void port_free(struct port *port);
+
+/* The queue on which worker `worker` sends. */
+static inline struct port_queue *port_send_queue(const struct port *port, uint32_t worker)
+{
+	return port->queues[worker < port->queue_count ? worker : worker % port->queue_count];
+}
+
+/*
+ * Receive up to `max` frames, their metadata copied out, `data` at the link header. The frames are the caller's until
+ * it sends them or gives their chunks back. Only the queue's own worker may call this.
+ */
+static inline uint32_t port_recv(struct port_queue *queue, struct frame *frames, uint32_t max)
+{
+	return queue->ops->recv(queue, frames, max);
+}
+
+/* Hand free chunks to the queue to receive into. Only the queue's own worker may call this. */
+static inline void port_refill(struct port_queue *queue, struct chunk_cache *cache)
+{
+	queue->ops->refill(queue, cache);
+}
+
+/*
+ * Queue frames for transmission, `data` at the link header. Gives how many were taken, from the first on; those the
+ * caller may no longer touch. The rest stays the caller's (the ring is full). Nothing is sure to move before
+ * port_flush.
+ */
+uint32_t port_send(struct port_queue *queue, const struct frame *frames, uint32_t count);
+/* Make the queue transmit, and take the chunks of transmitted frames into `cache`. True: frames are still waiting,
+ * flush again soon. */
+bool port_flush(struct port_queue *queue, struct chunk_cache *cache);
+
+#endif

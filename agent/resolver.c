@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/resolver.h"
+
+#include "agent/base/addr.h"
+#include "agent/contract.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define NUD_USABLE (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
+
+struct route {
+	uint8_t type; /* RTN_* */
+	uint32_t ifindex;
+	uint32_t mtu;
+	struct ip_addr gateway; /* IP_NONE: on link */
+};
+
+struct neighbor {
+	uint16_t state;
+	bool has_mac;
+	uint8_t mac[6];
+};
+
+static int metric_attr(const struct nlattr *attr, void *context)
+{
+	struct route *route = context;
+
+	if (mnl_attr_get_type(attr) == RTAX_MTU)
+		route->mtu = mnl_attr_get_u32(attr);
+	return MNL_CB_OK;
+}
+
+static int route_attr(const struct nlattr *attr, void *context)
+{
+	struct route *route = context;
+	size_t len = mnl_attr_get_payload_len(attr);
+	const uint8_t *payload = mnl_attr_get_payload(attr);
+
+	switch (mnl_attr_get_type(attr)) {
+	case RTA_OIF:
+		route->ifindex = mnl_attr_get_u32(attr);
+		break;
+	case RTA_GATEWAY:
+		if (len == 4 || len == 16) {
+			route->gateway.family = len == 4 ? IP_V4 : IP_V6;
+			memcpy(route->gateway.bytes, payload, len);
+		}
+		break;
+	case RTA_VIA: /* IPv4 over an IPv6 gateway: struct rtvia */
+		if (len >= sizeof(struct rtvia) + 16) {
+			route->gateway.family = IP_V6;
+			memcpy(route->gateway.bytes, payload + sizeof(struct rtvia), 16);
+		}
+		break;
+	case RTA_METRICS:
+		return mnl_attr_parse_nested(attr, metric_attr, route);
+	default:
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static int route_message(const struct nlmsghdr *message, void *context)
+{
+	const struct rtmsg *body = mnl_nlmsg_get_payload(message);
+	struct route *route = context;
+
+	if (message->nlmsg_type != RTM_NEWROUTE)
+		return MNL_CB_OK;
+	route->type = body->rtm_type;
+	mnl_attr_parse(message, sizeof(*body), route_attr, route);
+	return MNL_CB_STOP;
+}
+
+static int neighbor_attr(const struct nlattr *attr, void *context)
+{
+	struct neighbor *neighbor = context;
+
+	if (mnl_attr_get_type(attr) == NDA_LLADDR && mnl_attr_get_payload_len(attr) == sizeof(neighbor->mac)) {
+		memcpy(neighbor->mac, mnl_attr_get_payload(attr), sizeof(neighbor->mac));
+		neighbor->has_mac = true;
+	}
+	return MNL_CB_OK;
+}
+
+static int neighbor_message(const struct nlmsghdr *message, void *context)
+{
+	const struct ndmsg *body = mnl_nlmsg_get_payload(message);
+	struct neighbor *neighbor = context;
+
+	if (message->nlmsg_type != RTM_NEWNEIGH)
+		return MNL_CB_OK;
+	neighbor->state = body->ndm_state;
+	mnl_attr_parse(message, sizeof(*body), neighbor_attr, neighbor);
+	return MNL_CB_STOP;
+}
+
+static int resolver_route(struct route_resolver *resolver, const struct ip_addr *to, bool outer, struct route *route)
+{
+	uint8_t buffer[256] __attribute__((aligned(8)));
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct rtmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+
+	request->nlmsg_type = RTM_GETROUTE;
+	request->nlmsg_flags = NLM_F_REQUEST;
+	body->rtm_family = to->family == IP_V4 ? AF_INET : AF_INET6;
+	body->rtm_dst_len = (uint8_t)(addr_len(to) * 8);
+	mnl_attr_put(request, RTA_DST, addr_len(to), to->bytes);
+	if (outer)
+		mnl_attr_put_u32(request, RTA_MARK, AGENT_MARK);
+	return netlink_ask(&resolver->netlink, request, route_message, route);
+}
+
+static struct nlmsghdr *neighbor_request(void *buffer, uint32_t ifindex, const struct ip_addr *addr, uint8_t flags)
+{
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct ndmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+
+	body->ndm_family = addr->family == IP_V4 ? AF_INET : AF_INET6;
+	body->ndm_ifindex = (int)ifindex;
+	body->ndm_flags = flags;
+	mnl_attr_put(request, NDA_DST, addr_len(addr), addr->bytes);
+	return request;
+}
+
+static int resolver_neighbor(
+	struct route_resolver *resolver, uint32_t ifindex, const struct ip_addr *addr, struct neighbor *neighbor)
+{
+	uint8_t buffer[256] __attribute__((aligned(8)));
+	struct nlmsghdr *request = neighbor_request(buffer, ifindex, addr, 0);
+
+	request->nlmsg_type = RTM_GETNEIGH;
+	request->nlmsg_flags = NLM_F_REQUEST;
+	return netlink_ask(&resolver->netlink, request, neighbor_message, neighbor);
+}
+
+/* The neighbour is in use: the kernel resolves it, or keeps it fresh, as for its own packets. */
+static void resolver_use(struct route_resolver *resolver, uint32_t ifindex, const struct ip_addr *addr)
+{
+	uint8_t buffer[256] __attribute__((aligned(8)));
+	struct nlmsghdr *request = neighbor_request(buffer, ifindex, addr, NTF_USE);
+
+	request->nlmsg_type = RTM_NEWNEIGH;
+	request->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+	netlink_do(&resolver->netlink, request);
+}
+
+static enum hop_kind neighbor_kind(const struct neighbor *neighbor)
+{
+	if (neighbor->has_mac && neighbor->state & NUD_USABLE)
+		return HOP_PORT;
+	return neighbor->state & NUD_FAILED ? HOP_FAILED : HOP_PENDING;
+}
+
+static void route_resolve(struct resolver *base, const struct addr16 *destination, bool outer, struct next_hop *hop)
+{
+	struct route_resolver *resolver = (struct route_resolver *)base;
+	struct neighbor neighbor = {0};
+	struct route route = {0};
+	struct ip_addr to;
+	struct port *port;
+
+	addr_from_mapped(destination->bytes, &to);
+	if (resolver_route(resolver, &to, outer, &route))
+		return; /* HOP_NONE */
+	if (route.type != RTN_UNICAST && route.type != RTN_LOCAL && route.type != RTN_BROADCAST &&
+		route.type != RTN_MULTICAST)
+		return;
+	port = port_table_by_ifindex(resolver->ports, route.ifindex);
+	if (route.type != RTN_UNICAST || !port || port->host) {
+		hop->kind = HOP_HOST;
+		return;
+	}
+	hop->slot = (uint8_t)port->slot;
+	hop->mtu = route.mtu ? route.mtu : atomic_load_explicit(&port->mtu, memory_order_relaxed);
+	memcpy(hop->source_mac, port->mac, sizeof(hop->source_mac));
+	if (route.gateway.family == IP_NONE)
+		route.gateway = to;
+	resolver_neighbor(resolver, route.ifindex, &route.gateway, &neighbor);
+	resolver_use(resolver, route.ifindex, &route.gateway);
+	hop->kind = neighbor_kind(&neighbor);
+	memcpy(hop->destination_mac, neighbor.mac, sizeof(hop->destination_mac));
+}
+
+int route_resolver_init(struct route_resolver *resolver, struct port_table *ports)
+{
+	resolver->resolver.resolve = route_resolve;
+	resolver->ports = ports;
+	return netlink_init(&resolver->netlink);
+}
+
+void route_resolver_clear(struct route_resolver *resolver)
+{
+	netlink_clear(&resolver->netlink);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The resolver over the kernel's routes and neighbours (rtnetlink, libmnl). One per worker: it has its own netlink
+ * socket. */
+#ifndef ESPALIER_AGENT_RESOLVER_H
+#define ESPALIER_AGENT_RESOLVER_H
+
+#include "agent/netlink.h"
+#include "agent/nexthop.h"
+#include "agent/port.h"
+
+struct route_resolver {
+	struct resolver resolver; /* first: what nexthop_cache holds */
+	struct netlink netlink;
+	struct port_table *ports; /* borrowed */
+};
+
+int route_resolver_init(struct route_resolver *resolver, struct port_table *ports);
+void route_resolver_clear(struct route_resolver *resolver);
+
+#endif

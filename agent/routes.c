@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/routes.h"
+
+#include "agent/base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUTES_ROOM_FIRST 64u
+
+static struct route_want *routes_find(struct routes *routes, const struct ip_prefix *prefix)
+{
+	for (uint32_t i = 0; i < routes->count; i++) {
+		struct route_want *want = &routes->items[i];
+
+		if (want->prefix.len == prefix->len && addr_equal(&want->prefix.addr, &prefix->addr))
+			return want;
+	}
+	return NULL;
+}
+
+static struct route_want *routes_make(struct routes *routes, const struct ip_prefix *prefix)
+{
+	struct route_want *want = routes_find(routes, prefix);
+
+	if (want)
+		return want;
+	if (routes->count == ROUTES_MAX)
+		return NULL;
+	if (routes->count == routes->room) {
+		uint32_t room = routes->room ? 2 * routes->room : ROUTES_ROOM_FIRST;
+		struct route_want *items = realloc(routes->items, room * sizeof(*items));
+
+		if (!items)
+			return NULL;
+		routes->items = items;
+		routes->room = room;
+	}
+	want = &routes->items[routes->count++];
+	memset(want, 0, sizeof(*want));
+	want->prefix = *prefix;
+	return want;
+}
+
+static void routes_adopt(const struct ip_prefix *prefix, void *context)
+{
+	struct route_want *want = routes_make(context, prefix);
+
+	if (want)
+		want->in_kernel = true;
+}
+
+void routes_init(struct routes *routes, struct netlink *netlink, uint32_t ifindex)
+{
+	memset(routes, 0, sizeof(*routes));
+	routes->netlink = netlink;
+	routes->ifindex = ifindex;
+	hostdev_routes_each(netlink, routes_adopt, routes);
+}
+
+void routes_clear(struct routes *routes)
+{
+	free(routes->addresses);
+	free(routes->items);
+	memset(routes, 0, sizeof(*routes));
+}
+
+/* A local address inside the wished range, else IP_NONE. */
+static struct ip_addr routes_source(const struct routes *routes, const struct route_want *want)
+{
+	size_t len = addr_len(&want->source_first);
+
+	for (uint32_t i = 0; len && i < routes->address_count; i++) {
+		const struct ip_addr *addr = &routes->addresses[i].addr;
+
+		if (addr->family == want->source_first.family &&
+			memcmp(addr->bytes, want->source_first.bytes, len) >= 0 &&
+			memcmp(addr->bytes, want->source_last.bytes, len) <= 0)
+			return *addr;
+	}
+	return (struct ip_addr){.family = IP_NONE};
+}
+
+static void routes_put(struct routes *routes, struct route_want *want)
+{
+	struct hostdev_route route = {.prefix = want->prefix, .source = routes_source(routes, want)};
+	char text[ADDR_TEXT_LEN];
+	int err = hostdev_route_add(routes->netlink, routes->ifindex, &route);
+
+	want->in_kernel = !err;
+	if (err)
+		log_error("the route to %s/%u by %s cannot be set: %s", addr_format(&want->prefix.addr, text),
+			want->prefix.len, HOST_DEVICE, strerror(-err));
+}
+
+/* Take the routes that nobody wants out of the kernel and the list. */
+static void routes_drop_unwanted(struct routes *routes)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < routes->count; i++) {
+		struct route_want *want = &routes->items[i];
+
+		if (want->wanted) {
+			routes->items[kept++] = *want;
+			continue;
+		}
+		if (want->in_kernel)
+			hostdev_route_delete(routes->netlink, &want->prefix);
+	}
+	routes->count = kept;
+}
+
+static bool route_read(const struct agent_message *message, struct route_want *want)
+{
+	static const struct addr16 none;
+
+	memset(want, 0, sizeof(*want));
+	addr_from_mapped(message->route.prefix.bytes, &want->prefix.addr);
+	/* "::" and IPv6 ranges have no mapped form to tell the family by. */
+	if (want->prefix.addr.family != message->route.family)
+		return false;
+	want->prefix.len = message->route.len;
+	if (want->prefix.len > addr_len(&want->prefix.addr) * 8)
+		return false;
+	if (memcmp(&message->route.source_last, &none, sizeof(none)) != 0) {
+		addr_from_mapped(message->route.source_first.bytes, &want->source_first);
+		addr_from_mapped(message->route.source_last.bytes, &want->source_last);
+	}
+	return true;
+}
+
+void routes_message(struct routes *routes, const struct agent_message *message)
+{
+	struct route_want wish, *want;
+
+	switch (message->kind) {
+	case AGENT_ROUTES_RESET:
+		routes->resetting = true;
+		for (uint32_t i = 0; i < routes->count; i++)
+			routes->items[i].wanted = 0;
+		return;
+	case AGENT_ROUTES_DONE:
+		routes->resetting = false;
+		routes_drop_unwanted(routes);
+		return;
+	default:
+		break;
+	}
+	if (!route_read(message, &wish)) {
+		log_warn("a route message with a prefix that is none was ignored");
+		return;
+	}
+	if (message->kind == AGENT_ROUTE_DELETE) {
+		want = routes_find(routes, &wish.prefix);
+		if (want && want->wanted && !--want->wanted && !routes->resetting)
+			routes_drop_unwanted(routes);
+		return;
+	}
+	want = routes_make(routes, &wish.prefix);
+	if (!want) {
+		log_error("no room for more than %u routes", ROUTES_MAX);
+		return;
+	}
+	want->wanted++;
+	want->source_first = wish.source_first;
+	want->source_last = wish.source_last;
+	routes_put(routes, want);
+}
+
+void routes_addresses(struct routes *routes, struct local_addr *addresses, uint32_t count)
+{
+	free(routes->addresses);
+	routes->addresses = addresses;
+	routes->address_count = count;
+	for (uint32_t i = 0; i < routes->count; i++)
+		if (routes->items[i].wanted)
+			routes_put(routes, &routes->items[i]);
+}

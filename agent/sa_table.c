@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/sa_table.h"
+
+#include "agent/base/secret.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_TRIES 1000u /* a writer holds a slot for well under a microsecond */
+
+int sa_table_init(struct sa_table *table, const struct sa_maps *maps, atomic_flag *replay_locks)
+{
+	table->maps = *maps;
+	table->replay_locks = replay_locks;
+	table->used_end = 0;
+	table->slots = calloc(maps->sa_count, sizeof(struct sa_slot *));
+	return table->slots ? 0 : -ENOMEM;
+}
+
+static void sa_table_drop(struct sa_table *table, uint32_t index)
+{
+	struct sa_slot *slot = table->slots[index];
+
+	if (!slot)
+		return;
+	sa_context_clear(&slot->context);
+	free(slot);
+	table->slots[index] = NULL;
+}
+
+void sa_table_clear(struct sa_table *table)
+{
+	for (uint32_t i = 0; table->slots && i < table->used_end; i++)
+		sa_table_drop(table, i);
+	free(table->slots);
+	table->slots = NULL;
+}
+
+/* Copy the slot under its generation (struct sa): even before and the same after. */
+static bool sa_read(const volatile struct sa *slot, struct sa *copy)
+{
+	for (uint32_t i = 0; i < READ_TRIES; i++) {
+		uint32_t generation = __atomic_load_n(&slot->generation, __ATOMIC_ACQUIRE);
+
+		if (generation & 1)
+			continue;
+		memcpy(copy, (const void *)slot, sizeof(*copy));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&slot->generation, __ATOMIC_RELAXED) == generation) {
+			copy->generation = generation;
+			return copy->state == SA_LIVE;
+		}
+	}
+	return false;
+}
+
+static struct sa_slot *sa_table_make(struct sa_table *table, uint32_t index)
+{
+	struct sa_slot *slot;
+	struct tunnel tunnel;
+	struct sa sa;
+
+	if (!sa_read(&table->maps.sa[index], &sa))
+		return NULL;
+	slot = calloc(1, sizeof(*slot));
+	if (slot) {
+		slot->generation = sa.generation;
+		slot->broken = sa.tunnel >= table->maps.tunnel_count;
+	}
+	if (slot && !slot->broken) {
+		memcpy(&tunnel, (const void *)&table->maps.tunnel[sa.tunnel], sizeof(tunnel));
+		slot->broken = sa_context_init(&slot->context, &sa, &tunnel, &table->maps.run[index]) != 0;
+	}
+	secret_wipe(&sa, sizeof(sa));
+	if (!slot)
+		return NULL;
+	if (table->replay_locks)
+		slot->context.replay_lock = &table->replay_locks[index];
+	table->slots[index] = slot;
+	if (index >= table->used_end)
+		table->used_end = index + 1;
+	return slot;
+}
+
+struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction,
+	enum drop_reason gone, enum drop_reason *reason)
+{
+	struct sa_slot *slot;
+
+	*reason = gone;
+	if (index >= table->maps.sa_count)
+		return NULL;
+	slot = table->slots[index];
+	if (!slot || slot->generation != __atomic_load_n(&table->maps.sa[index].generation, __ATOMIC_ACQUIRE)) {
+		sa_table_drop(table, index);
+		slot = sa_table_make(table, index);
+	}
+	if (!slot)
+		return NULL;
+	if (slot->broken || slot->context.sa.direction != direction) {
+		*reason = DROP_SA_BROKEN;
+		return NULL;
+	}
+	return slot;
+}
+
+void sa_table_sweep(struct sa_table *table)
+{
+	for (uint32_t i = 0; i < table->used_end; i++)
+		if (table->slots[i] &&
+			table->slots[i]->generation != __atomic_load_n(&table->maps.sa[i].generation, __ATOMIC_ACQUIRE))
+			sa_table_drop(table, i);
+	while (table->used_end && !table->slots[table->used_end - 1])
+		table->used_end--;
+}
+
+bool sa_table_tunnel(const struct sa_table *table, uint32_t id, uint32_t *out_sa)
+{
+	const volatile struct tunnel *tunnel;
+
+	if (id >= table->maps.tunnel_count)
+		return false;
+	tunnel = &table->maps.tunnel[id];
+	if (tunnel->state != TUNNEL_LIVE)
+		return false;
+	*out_sa = __atomic_load_n(&tunnel->out_sa, __ATOMIC_ACQUIRE);
+	return true;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker's view of the SADB: the mapped slots, shared by all, and this worker's own contexts over them, made when a
+ * packet first needs one and dropped when the slot's generation moves on.
+ */
+#ifndef ESPALIER_AGENT_SA_TABLE_H
+#define ESPALIER_AGENT_SA_TABLE_H
+
+#include "agent/sa_context.h"
+#include "bpf/contract.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The maps' memory, or a test's. Borrowed. */
+struct sa_maps {
+	const volatile struct sa *sa;
+	struct sa_run *run;
+	const volatile struct tunnel *tunnel;
+	uint32_t sa_count;
+	uint32_t tunnel_count;
+};
+
+struct sa_slot {
+	struct sa_context context;
+	uint32_t generation; /* of the map's slot when `context` was made */
+	bool broken;	     /* the slot holds what this agent cannot use; asked again when the generation moves */
+	bool touched;	     /* has counters to flush */
+	uint32_t inner_mtu;  /* what the tunnel carries, under `mtu_outer` */
+	uint32_t mtu_outer;
+	uint64_t moved_told_ns;
+};
+
+struct sa_table {
+	struct sa_maps maps;
+	atomic_flag *replay_locks; /* one per slot, shared by all workers; NULL with one worker */
+	struct sa_slot **slots;	   /* by SA index; NULL: no context yet */
+	uint32_t used_end;	   /* no slot from here on was ever used */
+};
+
+/* -ENOMEM. `replay_locks` is borrowed: one flag per SA, in process memory, so that a crash leaves nothing locked
+ * behind. */
+int sa_table_init(struct sa_table *table, const struct sa_maps *maps, atomic_flag *replay_locks);
+void sa_table_clear(struct sa_table *table);
+
+/*
+ * The context of SA `index` for this direction. NULL: *reason is DROP_SA_BROKEN, or `gone` if there is no such live SA.
+ * Valid until the worker's turn ends.
+ */
+struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction,
+	enum drop_reason gone, enum drop_reason *reason);
+
+/* Drop the contexts, keys included, of SAs that are no longer there. Called about once a second. */
+void sa_table_sweep(struct sa_table *table);
+
+/* The SA that carries tunnel `id` now, SA_NONE if none does; false: there is no such tunnel. */
+bool sa_table_tunnel(const struct sa_table *table, uint32_t id, uint32_t *out_sa);
+
+#endif

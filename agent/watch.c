@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/watch.h"
+
+#include "agent/base/own.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define NEWS_BYTES 32768u
+
+static const int groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
+	RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE};
+
+int watch_init(struct watch *watch)
+{
+	watch->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!watch->socket)
+		return -errno;
+	if (mnl_socket_bind(watch->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		goto fail;
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+		int group = groups[i];
+
+		if (mnl_socket_setsockopt(watch->socket, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+			goto fail;
+	}
+	return 0;
+fail : {
+	int err = -errno;
+
+	watch_clear(watch);
+	return err;
+}
+}
+
+void watch_clear(struct watch *watch)
+{
+	if (watch->socket)
+		mnl_socket_close(watch->socket);
+	watch->socket = NULL;
+}
+
+int watch_fd(const struct watch *watch)
+{
+	return mnl_socket_get_fd(watch->socket);
+}
+
+static int watch_message(const struct nlmsghdr *message, void *context)
+{
+	struct watch_news *news = context;
+
+	news->any = true;
+	switch (message->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		news->links = true;
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		news->addresses = true;
+		break;
+	default:
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+struct watch_news watch_read(struct watch *watch)
+{
+	uint8_t buffer[NEWS_BYTES] __attribute__((aligned(8)));
+	struct watch_news news = {0};
+
+	for (;;) {
+		ssize_t len = mnl_socket_recvfrom(watch->socket, buffer, sizeof(buffer));
+
+		if (len < 0 && errno == ENOBUFS)
+			news = (struct watch_news){.any = true, .links = true, .addresses = true};
+		else if (len < 0)
+			return news;
+		else
+			mnl_cb_run(buffer, (size_t)len, 0, 0, watch_message, &news);
+	}
+}

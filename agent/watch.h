@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel's announcements: links, addresses, routes, rules, neighbours. Read by the control thread. */
+#ifndef ESPALIER_AGENT_WATCH_H
+#define ESPALIER_AGENT_WATCH_H
+
+#include <libmnl/libmnl.h>
+#include <stdbool.h>
+
+struct watch {
+	struct mnl_socket *socket;
+};
+
+/* What happened since the last read. Any of it makes cached next hops stale. */
+struct watch_news {
+	bool any;
+	bool links;
+	bool addresses;
+};
+
+int watch_init(struct watch *watch);
+void watch_clear(struct watch *watch);
+int watch_fd(const struct watch *watch);
+/* Read everything that waits. When the kernel had to drop announcements, all counts as changed. */
+struct watch_news watch_read(struct watch *watch);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/worker.h"
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/contract.h"
+#include "agent/forward.h"
+#include "agent/in.h"
+#include "agent/out.h"
+#include "agent/overhead.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define IDLE_SPIN_NS	  (20 * NS_PER_US) /* look again this long before sleeping: a wake-up costs about as much */
+#define SLEEP_MS	  1000
+#define SLEEP_WAITING_MS  2 /* packets are held or a ring is full */
+#define SWEEP_NS	  NS_PER_S
+#define OUTER_MTU_DEFAULT 1500u
+#define SLEEP_FDS_MAX	  (1 + 8 * PORTS_MAX)
+
+/* ---- one turn ------------------------------------------------------------------------------------------------ */
+
+/* The fate of each packet of a batch, and the one exit of those that die. */
+static void worker_process(struct worker *worker, struct frame *frames, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct frame *frame = &frames[i];
+		enum drop_reason reason;
+
+		if (frame->meta.kind == META_ESP_IN)
+			reason = in_packet(worker, frame);
+		else if (frame->meta.kind == META_PLAIN_OUT)
+			reason = out_packet(worker, frame);
+		else
+			reason = DROP_XDP_ERROR;
+		if (reason)
+			worker_drop(worker, frame, reason);
+	}
+}
+
+/* The ports may have changed since the last turn. */
+static void worker_see_ports(struct worker *worker)
+{
+	worker->port_end = 0;
+	worker->host = NULL;
+	for (uint32_t slot = 0; slot < PORTS_MAX; slot++) {
+		struct port *port = port_table_find(&worker->shared->ports, slot);
+
+		worker->ports[slot] = port;
+		if (!port)
+			continue;
+		worker->port_end = slot + 1;
+		if (port->host)
+			worker->host = port;
+	}
+}
+
+static void worker_tell_expired(struct worker *worker, uint32_t index, unsigned expired)
+{
+	const struct sa_slot *slot = worker->sas.slots[index];
+	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_EXPIRE};
+
+	if (!worker->shared->mailbox)
+		return;
+	message.expire.sa = index;
+	message.expire.spi = slot->context.sa.spi;
+	message.expire.kind = expired & AGENT_EXPIRE_HARD ? AGENT_EXPIRE_HARD : AGENT_EXPIRE_SOFT;
+	mailbox_put(worker->shared->mailbox, &message);
+}
+
+/* Add the turn's counts to the shared ones. */
+static void worker_flush_sas(struct worker *worker)
+{
+	for (uint32_t i = 0; i < worker->touched_count; i++) {
+		struct sa_slot *slot = worker->sas.slots[worker->touched[i]];
+		unsigned expired;
+
+		if (!slot || !slot->touched)
+			continue;
+		slot->touched = false;
+		expired = sa_context_flush(&slot->context);
+		if (expired)
+			worker_tell_expired(worker, worker->touched[i], expired);
+	}
+	worker->touched_count = 0;
+}
+
+uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
+{
+	struct frame frames[PORT_BATCH];
+	__u64 *epoch = &worker->stat->epoch;
+	uint32_t received = 0;
+
+	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST); /* odd: SA slots are in use */
+	worker->now_ns = now_ns;
+	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
+		struct port *port = worker->ports[slot];
+
+		for (uint32_t i = worker->index; port && i < port->queue_count; i += worker->shared->worker_count) {
+			uint32_t count = port_recv(port->queues[i], frames, PORT_BATCH);
+
+			worker_process(worker, frames, count);
+			port_refill(port->queues[i], &worker->cache);
+			received += count;
+		}
+	}
+	out_sweep_held(worker);
+	forward_sweep_held(worker);
+	forward_flush(worker);
+	worker_flush_sas(worker);
+	if (now_ns - worker->swept_ns >= SWEEP_NS) {
+		worker->swept_ns = now_ns;
+		sa_table_sweep(&worker->sas);
+	}
+	worker->stat->rx_packets += received;
+	worker->stat->turns++;
+	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST);
+	return received;
+}
+
+/* ---- for the paths ------------------------------------------------------------------------------------------- */
+
+void worker_drop(struct worker *worker, const struct frame *frame, enum drop_reason reason)
+{
+	struct drop_count *drop = &worker->stat->drops[reason];
+
+	drop->packets++;
+	drop->last_ns = worker->now_ns;
+	chunk_give(&worker->cache, frame->chunk);
+}
+
+void worker_touch(struct worker *worker, struct sa_slot *slot)
+{
+	if (slot->touched)
+		return;
+	if (worker->touched_count == TOUCHED_MAX)
+		worker_flush_sas(worker);
+	slot->touched = true;
+	worker->touched[worker->touched_count++] = (uint32_t)(slot->context.run - worker->shared->maps.run);
+}
+
+uint32_t worker_inner_mtu(struct sa_slot *slot, uint32_t outer_mtu)
+{
+	const struct sa_context *ctx = &slot->context;
+
+	if (!outer_mtu)
+		outer_mtu = OUTER_MTU_DEFAULT;
+	if (ctx->sa.mtu && ctx->sa.mtu < outer_mtu)
+		outer_mtu = ctx->sa.mtu;
+	if (slot->mtu_outer != outer_mtu) {
+		slot->mtu_outer = outer_mtu;
+		slot->inner_mtu =
+			overhead_inner_mtu(ctx->suite, ctx->outer_family, ctx->sa.flags & SA_UDP_ENCAP, outer_mtu);
+	}
+	return slot->inner_mtu;
+}
+
+bool worker_waiting(const struct worker *worker)
+{
+	return worker->waiting_sa.count || worker->waiting_neighbor.count || worker->flush_pending;
+}
+
+/* ---- set-up -------------------------------------------------------------------------------------------------- */
+
+/* Raw sockets for protected packets that leave by the host's own interfaces. Without the right to open them (tests):
+ * none. */
+static int raw_socket(int family)
+{
+	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+	unsigned mark = AGENT_MARK;
+	int on = 1;
+
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) ||
+		(family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_HDRINCL, &on, sizeof(on)))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t index, struct resolver *resolver)
+{
+	int err;
+
+	memset(worker, 0, sizeof(*worker));
+	worker->index = index;
+	worker->shared = shared;
+	worker->stat = &shared->stats[index];
+	worker->stat->epoch = (worker->stat->epoch + 1) & ~UINT64_C(1); /* an agent that crashed may have left it odd */
+	worker->hops.resolver = resolver;
+	worker->hops.epoch = &shared->fib_epoch;
+	chunk_cache_init(&worker->cache, shared->umem);
+	worker->raw4 = raw_socket(AF_INET);
+	worker->raw6 = raw_socket(AF_INET6);
+	worker_see_ports(worker);
+	err = sa_table_init(&worker->sas, &shared->maps, shared->replay_locks);
+	worker->wake_fd = err ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->wake_fd < 0) {
+		err = err ? err : -errno;
+		worker_clear(worker);
+	}
+	return err;
+}
+
+static enum held_fate worker_judge_drop(void *context, uint64_t key, struct frame *frame, bool expired)
+{
+	struct worker *worker = context;
+
+	(void)key;
+	(void)expired;
+	worker_drop(worker, frame, DROP_HELD_OVERFLOW);
+	return HELD_TAKEN;
+}
+
+void worker_clear(struct worker *worker)
+{
+	hold_sweep(&worker->waiting_sa, worker->now_ns, worker_judge_drop, worker);
+	hold_sweep(&worker->waiting_neighbor, worker->now_ns, worker_judge_drop, worker);
+	chunk_cache_drain(&worker->cache);
+	sa_table_clear(&worker->sas);
+	if (worker->raw4 >= 0)
+		close(worker->raw4);
+	if (worker->raw6 >= 0)
+		close(worker->raw6);
+	if (worker->wake_fd >= 0)
+		close(worker->wake_fd);
+	worker->raw4 = worker->raw6 = worker->wake_fd = -1;
+}
+
+/* ---- the thread ---------------------------------------------------------------------------------------------- */
+
+static void worker_sleep(struct worker *worker)
+{
+	struct pollfd fds[SLEEP_FDS_MAX];
+	nfds_t count = 0;
+	uint64_t wakes;
+
+	fds[count++] = (struct pollfd){.fd = worker->wake_fd, .events = POLLIN};
+	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
+		struct port *port = worker->ports[slot];
+
+		for (uint32_t i = worker->index; port && i < port->queue_count && count < SLEEP_FDS_MAX;
+			i += worker->shared->worker_count)
+			fds[count++] = (struct pollfd){.fd = port->queues[i]->fd, .events = POLLIN};
+	}
+	poll(fds, count, worker_waiting(worker) ? SLEEP_WAITING_MS : SLEEP_MS);
+	if (fds[0].revents && read(worker->wake_fd, &wakes, sizeof(wakes)) < 0)
+		log_debug("worker %u: woken for nothing", worker->index);
+	/* A vanished interface reports an error at once, again and again, until the control thread takes its port out.
+	 */
+	for (nfds_t i = 1; i < count; i++)
+		if (fds[i].revents & (POLLERR | POLLHUP | POLLNVAL))
+			usleep(SLEEP_WAITING_MS * 1000);
+}
+
+static void *worker_main(void *context)
+{
+	struct worker *worker = context;
+	struct worker_shared *shared = worker->shared;
+	uint64_t busy_until_ns = 0;
+	char name[16];
+
+	snprintf(name, sizeof(name), "worker/%u", worker->index);
+	pthread_setname_np(pthread_self(), name);
+	while (!atomic_load_explicit(&shared->stop, memory_order_acquire)) {
+		uint32_t generation = atomic_load_explicit(&shared->ports_generation, memory_order_acquire);
+		uint64_t now = clock_now_ns();
+
+		if (generation != atomic_load_explicit(&worker->seen_generation, memory_order_relaxed)) {
+			worker_see_ports(worker);
+			atomic_store_explicit(&worker->seen_generation, generation, memory_order_release);
+		}
+		if (worker_turn(worker, now))
+			busy_until_ns = now + IDLE_SPIN_NS;
+		else if (now >= busy_until_ns)
+			worker_sleep(worker);
+	}
+	return NULL;
+}
+
+int worker_start(struct worker *worker, int cpu)
+{
+	pthread_attr_t attributes;
+	cpu_set_t cpus;
+	int err;
+
+	pthread_attr_init(&attributes);
+	if (cpu >= 0) {
+		CPU_ZERO(&cpus);
+		CPU_SET((unsigned)cpu, &cpus);
+		pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
+	}
+	err = pthread_create(&worker->thread, &attributes, worker_main, worker);
+	pthread_attr_destroy(&attributes);
+	worker->started = !err;
+	return -err;
+}
+
+void worker_wake(struct worker *worker)
+{
+	uint64_t one = 1;
+
+	if (write(worker->wake_fd, &one, sizeof(one)) < 0)
+		log_debug("worker %u: it is awake already", worker->index);
+}
+
+void worker_join(struct worker *worker)
+{
+	if (worker->started)
+		pthread_join(worker->thread, NULL);
+	worker->started = false;
+}
+
+void workers_wait(struct worker_shared *shared, struct worker *const *workers, uint32_t count)
+{
+	uint32_t generation = atomic_fetch_add(&shared->ports_generation, 1) + 1;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!workers[i]->started)
+			continue;
+		worker_wake(workers[i]);
+		while (atomic_load_explicit(&workers[i]->seen_generation, memory_order_acquire) != generation)
+			usleep(100);
+	}
+}

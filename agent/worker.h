@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker: one thread per queue index (and CPU), pinned, that carries packets. Worker w of n receives from the queues
+ * w, w + n, w + 2n ... Everything it needs per packet is its own; what workers share is read-only, atomic, or taken
+ * once per batch.
+ *
+ * A packet's fate is an enum drop_reason: DROP_NONE says that the frame went on (sent, or held) and is no longer the
+ * path's. Any other reason comes back to worker_process, the one place that counts it and frees the frame.
+ */
+#ifndef ESPALIER_AGENT_WORKER_H
+#define ESPALIER_AGENT_WORKER_H
+
+#include "agent/frame.h"
+#include "agent/hold.h"
+#include "agent/mailbox.h"
+#include "agent/nexthop.h"
+#include "agent/port.h"
+#include "agent/sa_table.h"
+#include "agent/umem.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ICMP_ERRORS_PER_S 100u /* a worker's (RFC 1812 4.3.2.8) */
+#define TOUCHED_MAX	  256u /* SAs with counters to flush in one turn */
+
+/* What all workers of the process share. Set up before they start. */
+struct worker_shared {
+	struct sa_maps maps;
+	struct worker_stat *stats; /* one per worker, in the map */
+	uint32_t worker_count;
+	struct umem *umem;
+	struct port_table ports;
+	struct mailbox *mailbox;	   /* NULL: nobody listens */
+	atomic_flag *replay_locks;	   /* per SA */
+	_Atomic uint64_t *acquire_told_ns; /* per tunnel: when AGENT_ACQUIRE was last sent */
+	_Atomic uint32_t fib_epoch;	   /* routes, neighbours, links changed */
+	_Atomic uint32_t
+		ports_generation; /* moved on after a change of `ports`; workers follow (worker.seen_generation) */
+	_Atomic bool stop;
+	/* Addresses of this gateway, for ICMP errors; all zero: none. Written by the control thread under even/odd like
+	 * an SA. */
+	_Atomic uint32_t own_generation;
+	struct addr16 own_v4;
+	struct addr16 own_v6;
+};
+
+struct tx_batch {
+	uint32_t count;
+	struct frame frames[PORT_BATCH];
+};
+
+struct worker {
+	uint32_t index;
+	struct worker_shared *shared;
+	struct worker_stat *stat;
+	struct sa_table sas;
+	struct nexthop_cache hops;
+	struct chunk_cache cache;
+	struct hold waiting_sa;	       /* key: tunnel */
+	struct hold waiting_neighbor;  /* key: destination */
+	struct port *ports[PORTS_MAX]; /* as seen at the start of the turn */
+	uint32_t port_end;
+	struct port *host; /* NULL: no host device */
+	struct tx_batch out[PORTS_MAX];
+	uint32_t out_pending;	/* bit per slot: `out` holds frames */
+	uint32_t flush_pending; /* bit per slot: the queue still had to send */
+	uint32_t touched_count;
+	uint32_t touched[TOUCHED_MAX]; /* SA indexes */
+	uint32_t icmp_tokens;
+	uint64_t icmp_refilled_ns;
+	uint64_t swept_ns;
+	uint64_t now_ns;
+	/* Past the kernel's routes when the outer packet leaves by an interface that is not ours: raw sockets with
+	 * AGENT_MARK. */
+	int raw4;
+	int raw6;
+	/* The thread. */
+	int wake_fd;
+	_Atomic uint32_t seen_generation;
+	pthread_t thread;
+	bool started;
+};
+
+/* Everything but the thread: for tests and the benchmark as well. `resolver` is borrowed. -errno. */
+int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t index, struct resolver *resolver);
+void worker_clear(struct worker *worker);
+
+/* Start the thread on `cpu` (-1: any). It runs until shared->stop is set and worker_wake is called. */
+int worker_start(struct worker *worker, int cpu);
+void worker_wake(struct worker *worker);
+void worker_join(struct worker *worker);
+
+/* After shared->ports was changed: returns when no worker can still hold a pointer to a port that was taken out. */
+void workers_wait(struct worker_shared *shared, struct worker *const *workers, uint32_t count);
+
+/* One turn over all ports. Gives the number of packets received. */
+uint32_t worker_turn(struct worker *worker, uint64_t now_ns);
+/* Is something waiting that no file descriptor tells: held packets, a ring to flush? */
+bool worker_waiting(const struct worker *worker);
+
+/* ---- for the paths (in.c, out.c, forward.c) */
+
+/* Count the drop and free the frame: the end of every packet that does not leave. */
+void worker_drop(struct worker *worker, const struct frame *frame, enum drop_reason reason);
+/* The SA has counters to flush at the end of the turn. */
+void worker_touch(struct worker *worker, struct sa_slot *slot);
+/* What the SA's tunnel carries when the outer packet may have `outer_mtu` bytes. */
+uint32_t worker_inner_mtu(struct sa_slot *slot, uint32_t outer_mtu);
+
+#endif

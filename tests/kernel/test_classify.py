@@ -1,0 +1,472 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The classifier, one packet after the other (BPF_PROG_TEST_RUN): each line of a table is a packet and its fate.
+
+The gateway is 192.0.2.1 and 2001:db8::1; the peer 192.0.2.2 and 2001:db8::2. Behind the gateway is 10.1.0.0/16 (fd01::/16), behind the
+peer 10.2.0.0/16 (fd02::/16, tunnel 7). In it 10.2.9.0/24 is for HTTPS from 10.1.9.0/24 alone (tunnel 8), 10.2.8.0/24 bypasses,
+10.2.7.0/24 is discarded, and 10.3.0.5-10.3.0.9 is a range for UDP (tunnel 9).
+"""
+import ipaddress
+import json
+import os
+import subprocess
+
+import pytest
+
+scapy = pytest.importorskip("scapy.all", reason="needs scapy")
+from scapy.all import (AH, ARP, ESP, ICMP, IP, TCP, UDP, Dot1AD, Dot1Q, Ether, ICMPv6EchoRequest, ICMPv6ND_NS, IPOption_Router_Alert,
+                       IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, Raw, SCTP)
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROG_RUN = os.path.join(ROOT, "build/release/tests/lab/prog_run")
+MAC, OTHER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+SLOT = 3
+HOST = 1  # PORT_HOST
+PROTECT, BYPASS, DISCARD = 1, 2, 3
+ESP_IN, PLAIN_OUT = 1, 2
+UDP_ENCAP, FROM_HOST, FRAGMENT = 1, 2, 4
+TCP_, UDP_, ESP_, ICMP_, ICMP6_ = 6, 17, 50, 1, 58
+SPI, SPI_ENCAP, SPI_6 = 0x11223344, 0x55667788, 0x99aabbcc
+
+
+def mapped(text):
+    address = ipaddress.ip_address(text)
+    return (b"\0" * 10 + b"\xff\xff" + address.packed if address.version == 4 else address.packed).hex()
+
+
+def selector(text, protocol=0, ports=(0, 65535)):
+    """"10.1.0.0/16" or "10.3.0.5-10.3.0.9"."""
+    if "-" in text:
+        first, last = map(ipaddress.ip_address, text.split("-"))
+    else:
+        net = ipaddress.ip_network(text)
+        first, last = net[0], net[-1]
+    return {"family": first.version, "first": first.packed.ljust(16, b"\0").hex(), "last": last.packed.ljust(16, b"\0").hex(),
+            "protocol": protocol, "ports": list(ports)}
+
+
+class Classifier:
+    """prog_run with the world of the module's text in its maps."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([PROG_RUN, f"/sys/fs/bpf/espalier_test_classify_{os.getpid()}"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        ready = self.process.stdout.readline()
+        assert ready, "prog_run did not start"
+        self.sa = {}
+
+    def ask(self, op, **members):
+        self.process.stdin.write(json.dumps({"op": op, **members}) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert "error" not in answer, answer
+        return answer
+
+    def port(self, flags=0):
+        self.ask("port", flags=flags, slot=SLOT, mac=MAC.replace(":", ""))
+
+    def policy(self, action, local, remote, tunnel=0, priority=100):
+        return self.ask("policy", action=action, tunnel=tunnel, priority=priority, local=[local], remote=[remote])["id"]
+
+    def frame(self, packet):
+        data = bytes(packet)
+        answer = self.ask("frame", data=data.hex())
+        if answer["verdict"] != "redirect":
+            assert answer["meta"] is None
+        assert answer["data"] == data.hex(), "the frame itself is never changed"
+        return answer
+
+    def fate(self, packet):
+        """"pass", "redirect" or the reason of the drop; a drop is counted once, anything else not at all."""
+        answer = self.frame(packet)
+        assert (answer["verdict"] == "drop") == (answer["reason"] is not None), answer
+        return answer["reason"] if answer["verdict"] == "drop" else answer["verdict"]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def world():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    if not os.path.exists(PROG_RUN):
+        pytest.skip("needs build/release/tests/lab/prog_run (make helpers)")
+    c = Classifier()
+    for address in ("192.0.2.1", "10.1.0.1", "2001:db8::1", "fd01::1"):
+        c.ask("local", address=mapped(address))
+    for spi, destination in ((SPI, "192.0.2.1"), (SPI_ENCAP, "192.0.2.1"), (SPI_6, "2001:db8::1")):
+        c.sa[spi] = c.ask("sa", spi=spi, destination=mapped(destination))["index"]
+    c.policy(PROTECT, selector("10.1.0.0/16"), selector("10.2.0.0/16"), 7)
+    c.policy(PROTECT, selector("10.1.9.0/24", TCP_), selector("10.2.9.0/24", TCP_, (443, 443)), 8, 50)
+    c.policy(DISCARD, selector("0.0.0.0/0"), selector("10.2.9.0/24"), priority=60)
+    c.policy(BYPASS, selector("0.0.0.0/0"), selector("10.2.8.0/24"), priority=10)
+    c.policy(DISCARD, selector("0.0.0.0/0"), selector("10.2.7.0/24"), priority=10)
+    c.policy(PROTECT, selector("10.1.0.0/16"), selector("10.3.0.5-10.3.0.9", UDP_), 9)
+    c.policy(PROTECT, selector("10.1.0.0/16", TCP_), selector("10.4.0.0/16", TCP_, (80, 90)), 10)
+    c.policy(PROTECT, selector("10.1.0.0/16", ICMP_), selector("10.5.0.0/16", ICMP_, (8 << 8, 8 << 8 | 255)), 11)
+    c.policy(PROTECT, selector("fd01::/16"), selector("fd02::/16"), 12)
+    c.policy(PROTECT, selector("fd01::/16", TCP_), selector("fd03::5-fd03::ffff:1", TCP_, (443, 443)), 13)
+    yield c
+    c.close()
+
+
+@pytest.fixture
+def nic(world):
+    world.port()
+    world.ask("socket", slot=SLOT)
+    return world
+
+
+@pytest.fixture
+def host(world):
+    world.port(HOST)
+    world.ask("socket", slot=SLOT)
+    return world
+
+
+def eth(*layers, dst=MAC):
+    packet = Ether(src=OTHER_MAC, dst=dst)
+    for layer in layers:
+        packet = packet / layer
+    return packet
+
+
+def from_peer(**fields):
+    return IP(src="192.0.2.2", dst="192.0.2.1", **fields)
+
+
+def from_peer6(**fields):
+    return IPv6(src="2001:db8::2", dst="2001:db8::1", **fields)
+
+
+def esp(spi=SPI):
+    return ESP(spi=spi, seq=1, data=b"x" * 40)
+
+
+def encap(payload, **fields):
+    return UDP(sport=4500, dport=4500, chksum=0, **fields) / payload
+
+
+def inner(src, dst, **fields):
+    return IP(src=src, dst=dst, **fields)
+
+
+def inner6(src, dst, **fields):
+    return IPv6(src=src, dst=dst, **fields)
+
+
+TO_PEER = inner("10.1.0.5", "10.2.0.5")
+TO_PEER6 = inner6("fd01::5", "fd02::5")
+PLAIN = Raw(b"hello, world")
+
+
+# ---- inbound ESP ----
+@pytest.mark.parametrize("packet, spi, flags, l3, payload", [
+    (eth(from_peer(), esp()), SPI, 0, 14, 34),
+    (eth(Dot1Q(vlan=5), from_peer(), esp()), SPI, 0, 18, 38),
+    (eth(Dot1AD(vlan=5), Dot1Q(vlan=6), from_peer(), esp()), SPI, 0, 22, 42),
+    (eth(from_peer(options=[IPOption_Router_Alert()]), esp()), SPI, 0, 14, 38),
+    (eth(from_peer(options=[IPOption_Router_Alert()] * 10), esp()), SPI, 0, 14, 74),
+    (eth(from_peer(), encap(esp(SPI_ENCAP))), SPI_ENCAP, UDP_ENCAP, 14, 42),
+    (eth(Dot1Q(vlan=5), from_peer(options=[IPOption_Router_Alert()]), encap(esp(SPI_ENCAP))), SPI_ENCAP, UDP_ENCAP, 18, 50),
+    (eth(from_peer(ttl=1), esp()), SPI, 0, 14, 34),
+    (eth(from_peer6(), esp(SPI_6)), SPI_6, 0, 14, 54),
+    (eth(from_peer6(), IPv6ExtHdrHopByHop(), esp(SPI_6)), SPI_6, 0, 14, 62),
+    (eth(from_peer6(), IPv6ExtHdrDestOpt(), IPv6ExtHdrRouting(), esp(SPI_6)), SPI_6, 0, 14, 70),
+    (eth(from_peer6(), encap(esp(SPI_6))), SPI_6, UDP_ENCAP, 14, 62),
+])
+def test_esp_in(nic, packet, spi, flags, l3, payload):
+    answer = nic.frame(packet)
+    assert (answer["verdict"], answer["reason"]) == ("redirect", None)
+    assert answer["meta"] == {"kind": ESP_IN, "flags": flags, "family": 6 if spi == SPI_6 else 4,
+                              "protocol": UDP_ if flags & UDP_ENCAP else ESP_, "l3_off": l3, "payload_off": payload,
+                              "index": nic.sa[spi]}
+
+
+def ipv4_fragments(packet, size=24):
+    return [eth(part) for part in scapy.fragment(packet, size)]
+
+
+# ---- the fate of what arrives at a NIC, for this host ----
+@pytest.mark.parametrize("fate, packet", [
+    ("SPI_UNKNOWN", eth(from_peer(), esp(0x01020304))),
+    ("SPI_UNKNOWN", eth(IP(src="192.0.2.2", dst="10.1.0.1"), esp())),  # the SPI is known at another address
+    ("SPI_UNKNOWN", eth(from_peer6(), esp(SPI))),
+    ("SPI_UNKNOWN", eth(from_peer(), encap(esp(0x01020304)))),
+    ("SPI_RESERVED", eth(from_peer(), esp(0))),
+    ("SPI_RESERVED", eth(from_peer(), esp(1))),
+    ("SPI_RESERVED", eth(from_peer(), esp(255))),
+    ("SPI_UNKNOWN", eth(from_peer(), esp(256))),
+    ("SPI_RESERVED", eth(from_peer(), encap(esp(255)))),
+    ("ESP_SHORT", eth(from_peer(proto=ESP_), Raw(b"\x11\x22\x33\x44\0\0\0"))),
+    ("ESP_SHORT", eth(from_peer(proto=ESP_))),
+    ("ESP_SHORT", eth(from_peer(), encap(Raw(b"\x55\x66\x77\x88\0\0\0")))),
+    ("ESP_SHORT", eth(from_peer(), encap(Raw(b"\x55\x66\x77\x88\0")))),
+    ("ESP_FRAGMENT", ipv4_fragments(from_peer() / esp())[0]),
+    ("ESP_FRAGMENT", ipv4_fragments(from_peer() / esp())[1]),
+    ("ESP_FRAGMENT", eth(from_peer6(), IPv6ExtHdrFragment(m=1, nh=ESP_), esp(SPI_6))),
+    ("ESP_FRAGMENT", eth(from_peer6(), IPv6ExtHdrFragment(offset=8, nh=ESP_), Raw(b"x" * 40))),
+    ("redirect", eth(from_peer6(), IPv6ExtHdrFragment(nh=ESP_), esp(SPI_6))),  # an atomic fragment is whole (RFC 6946)
+    ("ESP_FRAGMENT", ipv4_fragments(from_peer() / encap(esp(SPI_ENCAP)))[0]),
+    # IKE and keepalives are the daemon's
+    ("pass", eth(from_peer(), UDP(sport=500, dport=500), Raw(b"I" * 60))),
+    ("pass", eth(from_peer(), encap(Raw(b"\0\0\0\0" + b"I" * 60)))),
+    ("pass", eth(from_peer(), encap(Raw(b"\xff")))),
+    ("pass", eth(from_peer(), encap(Raw(b"\xff\xff\xff\xff")))),
+    ("pass", eth(from_peer(), encap(Raw(b"")))),
+    ("pass", ipv4_fragments(from_peer() / encap(Raw(b"\0\0\0\0" + b"I" * 60)))[0]),
+    ("pass", ipv4_fragments(from_peer() / encap(Raw(b"\0\0\0\0" + b"I" * 60)))[1]),
+    ("pass", eth(from_peer6(), UDP(sport=500, dport=500), Raw(b"I" * 60))),
+    ("PACKET_MALFORMED", eth(from_peer(), encap(Raw(b"\x55\x66\x77\x88" * 4), len=4))),
+    ("PACKET_MALFORMED", eth(from_peer(), encap(Raw(b"\x55\x66\x77\x88" * 4), len=25))),
+    # everything else for this host
+    ("pass", eth(from_peer(), TCP(dport=22))),
+    ("pass", eth(from_peer(), ICMP())),
+    ("pass", eth(from_peer(), AH())),
+    ("pass", eth(IP(src="198.51.100.9", dst="10.1.0.1"), TCP(dport=22))),
+    ("PLAINTEXT_IN", eth(IP(src="10.2.0.5", dst="10.1.0.1"), TCP(dport=22))),
+    ("PLAINTEXT_IN", eth(IPv6(src="fd02::5", dst="fd01::1"), TCP(dport=22))),
+    ("pass", eth(IP(src="10.2.0.5", dst="192.0.2.1"), TCP(dport=22))),  # not one of the tunnel's local addresses
+    ("pass", eth(IP(src="10.2.8.5", dst="10.1.0.1"), TCP(dport=22))),  # bypass works in both directions
+    ("POLICY_DROP", eth(IP(src="10.2.7.5", dst="10.1.0.1"), TCP(dport=22))),
+    ("pass", eth(IP(src="10.4.0.5", dst="10.1.0.1"), TCP(sport=79))),
+    ("PLAINTEXT_IN", eth(IP(src="10.4.0.5", dst="10.1.0.1"), TCP(sport=80))),
+    ("pass", eth(IP(src="10.4.0.5", dst="10.1.0.1"), TCP(sport=1000, dport=80))),
+])
+def test_for_this_host(nic, fate, packet):
+    assert nic.fate(packet) == fate
+
+
+# ---- the fate of what a NIC should not look into, or the kernel must have ----
+@pytest.mark.parametrize("fate, packet", [
+    ("pass", eth(ARP(pdst="192.0.2.1"))),
+    ("pass", eth(ARP(pdst="192.0.2.1"), dst="ff:ff:ff:ff:ff:ff")),
+    ("pass", eth(TO_PEER, PLAIN, dst=OTHER_MAC)),
+    ("pass", eth(inner("10.1.0.5", "10.2.255.255"), PLAIN, dst="ff:ff:ff:ff:ff:ff")),
+    ("pass", eth(inner("10.1.0.5", "224.0.0.5"), PLAIN)),
+    ("pass", eth(inner("10.2.0.5", "255.255.255.255"), UDP(sport=68, dport=67))),
+    ("pass", eth(inner6("fd02::5", "ff02::1"), PLAIN)),
+    ("pass", eth(inner6("fd02::5", "fe80::1"), PLAIN)),
+    ("pass", eth(IPv6(src="fd02::5", dst="fd01::1"), ICMPv6ND_NS(tgt="fd01::1"))),
+    ("PLAINTEXT_IN", eth(IPv6(src="fd02::5", dst="fd01::1"), ICMPv6EchoRequest())),
+    # unicast inside a broadcast frame is delivered by the kernel, so it is looked at
+    ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.1"), TCP(dport=22), dst="ff:ff:ff:ff:ff:ff")),
+    ("pass", Ether(src=OTHER_MAC, dst=MAC, type=0x88cc) / Raw(b"x" * 40)),
+    # three tags: not IP for us
+    ("pass", eth(Dot1Q(vlan=1), Dot1Q(vlan=2), Dot1Q(vlan=3), TO_PEER, PLAIN)),
+    ("PACKET_MALFORMED", eth(IP(version=5, src="10.1.0.5", dst="10.2.0.5"), PLAIN)),
+    ("PACKET_MALFORMED", eth(IP(ihl=4, src="10.1.0.5", dst="10.2.0.5"), PLAIN)),
+    ("PACKET_MALFORMED", eth(IP(ihl=15, src="10.1.0.5", dst="10.2.0.5"), PLAIN)),
+    ("PACKET_MALFORMED", eth(IP(len=19, src="10.1.0.5", dst="10.2.0.5"), PLAIN)),
+    ("PACKET_MALFORMED", eth(IP(len=400, src="10.1.0.5", dst="10.2.0.5"), PLAIN)),
+    ("PACKET_MALFORMED", eth(IPv6(plen=400, src="fd01::5", dst="fd02::5"), PLAIN)),
+    ("PACKET_MALFORMED", eth(IPv6(version=4, src="fd01::5", dst="fd02::5"), PLAIN)),
+    ("PACKET_MALFORMED", eth(TO_PEER6, *[IPv6ExtHdrDestOpt()] * 7, TCP())),
+    ("PACKET_MALFORMED", eth(TO_PEER6, IPv6ExtHdrDestOpt(len=9), TCP())),
+])
+def test_not_ours(nic, fate, packet):
+    assert nic.fate(packet) == fate
+
+
+# ---- transit: the longest prefix, then the first selector that matches ----
+@pytest.mark.parametrize("fate, packet", [
+    (7, eth(TO_PEER, TCP())),
+    (7, eth(TO_PEER, UDP())),
+    (7, eth(TO_PEER, ICMP())),
+    (7, eth(TO_PEER, SCTP())),
+    (7, eth(inner("10.1.0.5", "10.2.0.5", proto=47), PLAIN)),
+    (7, eth(inner("10.1.0.5", "10.2.0.5"), esp())),  # ESP of others is ordinary traffic
+    (7, eth(inner("10.1.0.5", "10.2.0.5"), UDP(sport=500, dport=500))),
+    (7, eth(inner("10.1.0.5", "10.2.0.5", ttl=1), UDP())),  # the agent answers
+    (7, eth(inner("10.1.0.0", "10.2.0.0"), UDP())),
+    (7, eth(inner("10.1.255.255", "10.2.255.255"), UDP())),
+    ("pass", eth(inner("10.0.255.255", "10.2.0.0"), UDP())),
+    ("pass", eth(inner("10.1.0.5", "10.1.255.255"), UDP())),
+    ("pass", eth(inner("10.1.0.5", "8.8.8.8"), UDP())),
+    (8, eth(inner("10.1.9.5", "10.2.9.5"), TCP(dport=443))),
+    ("POLICY_DROP", eth(inner("10.1.9.5", "10.2.9.5"), TCP(dport=80))),
+    ("POLICY_DROP", eth(inner("10.1.8.5", "10.2.9.5"), TCP(dport=443))),
+    ("POLICY_DROP", eth(inner("10.1.9.5", "10.2.9.5"), UDP(dport=443))),
+    ("pass", eth(inner("10.1.0.5", "10.2.8.5"), UDP())),
+    ("POLICY_DROP", eth(inner("10.1.0.5", "10.2.7.5"), UDP())),
+    ("pass", eth(inner("10.1.0.5", "10.3.0.4"), UDP())),
+    (9, eth(inner("10.1.0.5", "10.3.0.5"), UDP())),
+    (9, eth(inner("10.1.0.5", "10.3.0.9"), UDP())),
+    ("pass", eth(inner("10.1.0.5", "10.3.0.10"), UDP())),
+    ("pass", eth(inner("10.1.0.5", "10.3.0.7"), TCP())),
+    ("pass", eth(inner("10.1.0.5", "10.4.0.7"), TCP(dport=79))),
+    (10, eth(inner("10.1.0.5", "10.4.0.7"), TCP(dport=80))),
+    (10, eth(inner("10.1.0.5", "10.4.0.7"), TCP(dport=90))),
+    ("pass", eth(inner("10.1.0.5", "10.4.0.7"), TCP(dport=91))),
+    (11, eth(inner("10.1.0.5", "10.5.0.7"), ICMP(type=8))),
+    ("pass", eth(inner("10.1.0.5", "10.5.0.7"), ICMP(type=0))),
+    (12, eth(TO_PEER6, TCP())),
+    (12, eth(TO_PEER6, IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt(), TCP())),
+    (12, eth(TO_PEER6, *[IPv6ExtHdrDestOpt()] * 6, TCP())),
+    (12, eth(inner6("fd01::5", "fd02:ffff::"), ICMPv6EchoRequest())),
+    ("pass", eth(inner6("fd01::5", "fd04::5"), TCP())),
+    ("pass", eth(inner6("fd05::5", "fd02::5"), TCP())),
+    ("pass", eth(inner6("fd01::5", "fd03::4"), TCP(dport=443))),
+    (13, eth(inner6("fd01::5", "fd03::5"), TCP(dport=443))),
+    (13, eth(inner6("fd01::5", "fd03::ffff:1"), TCP(dport=443))),
+    ("pass", eth(inner6("fd01::5", "fd03::ffff:2"), TCP(dport=443))),
+    ("pass", eth(inner6("fd01::5", "fd03::5"), TCP(dport=80))),
+    # plaintext from outside that claims to come from behind the peer
+    ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.5"), TCP())),
+    ("PLAINTEXT_IN", eth(inner6("fd02::5", "fd01::5"), TCP())),
+    ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.5"), UDP(sport=500, dport=500))),
+    ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.5"), esp())),
+    ("pass", eth(inner("10.2.0.5", "172.16.0.1"), TCP())),
+])
+def test_transit(nic, fate, packet):
+    answer = nic.frame(packet)
+    assert (answer["meta"]["index"] if answer["meta"] else answer["reason"] or answer["verdict"]) == fate
+
+
+@pytest.mark.parametrize("packet, protocol, flags, family, l3, payload", [
+    (eth(TO_PEER, TCP()), TCP_, 0, 4, 14, 34),
+    (eth(Dot1Q(vlan=9), TO_PEER, TCP()), TCP_, 0, 4, 18, 38),
+    (eth(inner("10.1.0.5", "10.2.0.5", options=[IPOption_Router_Alert()]), UDP()), UDP_, 0, 4, 14, 38),
+    (eth(TO_PEER6, IPv6ExtHdrHopByHop(), UDP()), UDP_, 0, 6, 14, 62),
+    (eth(TO_PEER6, IPv6ExtHdrFragment(m=1), UDP()), UDP_, FRAGMENT, 6, 14, 62),
+    (eth(TO_PEER6, IPv6ExtHdrFragment(offset=3, nh=UDP_), Raw(b"x" * 8)), UDP_, FRAGMENT, 6, 14, 62),
+    (ipv4_fragments(TO_PEER / UDP() / Raw(b"x" * 100))[0], UDP_, FRAGMENT, 4, 14, 34),
+    (ipv4_fragments(TO_PEER / UDP() / Raw(b"x" * 100))[1], UDP_, FRAGMENT, 4, 14, 34),
+])
+def test_plain_out_meta(nic, packet, protocol, flags, family, l3, payload):
+    assert nic.frame(packet)["meta"] == {"kind": PLAIN_OUT, "flags": flags, "family": family, "protocol": protocol, "l3_off": l3,
+                                         "payload_off": payload, "index": 7 if family == 4 else 12}
+
+
+# ---- fragments under policies with ports: the first has them, the later ones must not slip out in clear ----
+@pytest.mark.parametrize("first, later, src, dst, dport", [
+    (8, "FRAGMENT_PORTS", "10.1.9.5", "10.2.9.5", 443),
+    (10, "FRAGMENT_PORTS", "10.1.0.5", "10.4.0.5", 80),
+    ("pass", "FRAGMENT_PORTS", "10.1.0.5", "10.4.0.5", 8080),
+    ("pass", "pass", "10.1.0.5", "10.3.0.5", 53),  # TCP, and the selectors are for UDP
+    (7, 7, "10.1.0.5", "10.2.0.5", 53),
+    ("PLAINTEXT_IN", "pass", "10.4.0.5", "10.1.0.5", None),  # inbound: later fragments are harmless without the first
+])
+def test_fragments_and_ports(nic, first, later, src, dst, dport):
+    parts = ipv4_fragments(inner(src, dst) / TCP(sport=80, dport=dport or 1000) / Raw(b"x" * 100))
+    fates = []
+    for part in parts[:2]:
+        answer = nic.frame(part)
+        fates.append(answer["meta"]["index"] if answer["meta"] else answer["reason"] or answer["verdict"])
+    assert fates == [first, later]
+
+
+# ---- the host device: everything is outbound ----
+@pytest.mark.parametrize("fate, packet", [
+    ("redirect", eth(TO_PEER, TCP())),
+    ("redirect", eth(inner("10.1.0.1", "10.2.0.5"), TCP(), dst=OTHER_MAC)),  # the link address does not matter
+    ("redirect", eth(TO_PEER6, TCP())),
+    ("POLICY_NONE", eth(inner("10.1.0.1", "8.8.8.8"), TCP())),
+    ("POLICY_NONE", eth(inner("10.1.0.1", "10.2.8.5"), TCP())),  # bypass, but the host sent it here
+    ("POLICY_DROP", eth(inner("10.1.0.1", "10.2.7.5"), TCP())),
+    ("POLICY_NONE", eth(inner("10.1.0.1", "224.0.0.22"), PLAIN)),
+    ("POLICY_NONE", eth(inner("10.1.0.1", "255.255.255.255"), PLAIN)),
+    ("POLICY_NONE", eth(inner6("fe80::1", "ff02::2"), PLAIN)),
+    ("POLICY_NONE", eth(inner6("fd01::1", "fd02::5"), ICMPv6ND_NS())),
+    ("POLICY_NONE", eth(from_peer(), esp())),  # ESP to open never comes from the host
+    ("FRAGMENT_PORTS", ipv4_fragments(inner("10.1.0.1", "10.4.0.5") / TCP(dport=80) / Raw(b"x" * 100))[1]),
+    ("PACKET_MALFORMED", eth(IP(len=400, src="10.1.0.1", dst="10.2.0.5"), PLAIN)),
+    ("pass", eth(ARP(pdst="10.2.0.5"))),
+])
+def test_from_host(host, fate, packet):
+    assert host.fate(packet) == fate
+
+
+def test_from_host_meta(host):
+    assert host.frame(eth(TO_PEER, UDP()))["meta"] == {"kind": PLAIN_OUT, "flags": FROM_HOST, "family": 4, "protocol": UDP_,
+                                                       "l3_off": 14, "payload_off": 34, "index": 7}
+
+
+# ---- no port, no socket ----
+def test_unattached_interface_passes(world):
+    world.ask("no_port")
+    assert world.fate(eth(from_peer(), esp())) == "pass"
+    assert world.fate(eth(TO_PEER, TCP())) == "pass"
+
+
+def test_fails_closed_without_agent(nic):
+    nic.ask("no_socket")
+    assert nic.fate(eth(from_peer(), esp())) == "AGENT_DOWN"
+    assert nic.fate(eth(TO_PEER, TCP())) == "AGENT_DOWN"
+    assert nic.fate(eth(inner("10.2.0.5", "10.1.0.5"), TCP())) == "PLAINTEXT_IN"
+    assert nic.fate(eth(from_peer(), TCP(dport=22))) == "pass"
+    nic.port(HOST)
+    assert nic.fate(eth(TO_PEER, TCP())) == "AGENT_DOWN"
+
+
+# ---- truncation at every length: never a fate that only a whole packet may have ----
+@pytest.mark.parametrize("packet, whole", [
+    (eth(from_peer(), esp()), "redirect"),
+    (eth(Dot1AD(vlan=1), Dot1Q(vlan=2), from_peer(options=[IPOption_Router_Alert()]), encap(esp(SPI_ENCAP))), "redirect"),
+    (eth(from_peer6(), IPv6ExtHdrHopByHop(), esp(SPI_6)), "redirect"),
+    (eth(TO_PEER, TCP()), "redirect"),
+    (eth(TO_PEER6, IPv6ExtHdrDestOpt(), IPv6ExtHdrFragment(), UDP(), PLAIN), "redirect"),
+    (eth(inner("10.2.0.5", "10.1.0.5"), TCP()), "PLAINTEXT_IN"),
+])
+def test_truncated(nic, packet, whole):
+    data = bytes(packet)
+    assert nic.fate(data) == whole
+    headers = 14 + 4 * sum(packet.haslayer(tag) for tag in (Dot1Q, Dot1AD))
+    for length in range(14, len(data)):  # the kernel gives no test run less than a link header
+        assert nic.fate(data[:length]) == ("PACKET_MALFORMED" if length >= headers else "pass"), length
+
+
+@pytest.mark.parametrize("packet", [
+    eth(TO_PEER, TCP()),
+    eth(from_peer(), encap(esp(SPI_ENCAP))),
+    eth(from_peer(), esp()),
+])
+def test_short_ip_length(nic, packet):
+    """The IP length counts, not the frame's: what lies behind it is padding."""
+    for total in range(20, len(packet) - 14):
+        short = packet.copy()
+        short[IP].len = total
+        del short[IP].chksum
+        ports = total >= 24
+        protocol = packet[IP].proto
+        if protocol == ESP_:
+            want = "redirect" if total >= 28 else "ESP_SHORT"
+        elif protocol == TCP_:
+            want = "redirect" if ports else "PACKET_MALFORMED"
+        else:
+            want = "PACKET_MALFORMED"  # UDP's own length is longer
+        assert nic.fate(short) == want, total
+    assert nic.fate(bytes(packet) + b"\0" * 20) == "redirect"
+
+
+# ---- events ----
+def test_event_of_unknown_spi(nic):
+    nic.ask("events")
+    for spi in range(0x10000, 0x10000 + 100):
+        assert nic.fate(eth(from_peer(), esp(spi))) == "SPI_UNKNOWN"
+    events = nic.ask("events")["events"]
+    cpus = os.cpu_count()
+    assert len(events) <= 30 * cpus, "rate-limited per CPU and second"
+    for event in events:
+        assert event["kind"] == 1 and 0x10000 <= event["spi"] < 0x10000 + 100
+        assert event["source"] == mapped("192.0.2.2") and event["destination"] == mapped("192.0.2.1")
+
+
+# ---- changes while traffic runs ----
+def test_policy_comes_and_goes(nic):
+    packet = eth(inner("10.1.0.5", "10.99.0.5"), UDP())
+    narrow = eth(inner("10.1.0.5", "10.99.1.5"), UDP())
+    assert nic.fate(packet) == "pass"
+    wide_id = nic.policy(PROTECT, selector("10.1.0.0/16"), selector("10.99.0.0/16"), 20)
+    assert nic.frame(packet)["meta"]["index"] == 20
+    narrow_id = nic.policy(PROTECT, selector("10.1.0.0/16"), selector("10.99.1.0/24"), 21)
+    assert (nic.frame(packet)["meta"]["index"], nic.frame(narrow)["meta"]["index"]) == (20, 21)
+    strong_id = nic.policy(PROTECT, selector("10.1.0.0/16"), selector("10.96.0.0/11"), 22, priority=1)
+    assert (nic.frame(packet)["meta"]["index"], nic.frame(narrow)["meta"]["index"]) == (22, 22)
+    nic.ask("policy_remove", id=strong_id)
+    nic.ask("policy_remove", id=narrow_id)
+    assert nic.frame(narrow)["meta"]["index"] == 20
+    nic.ask("policy_remove", id=wide_id)
+    assert (nic.fate(packet), nic.fate(narrow)) == ("pass", "pass")

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scene: a Site with both ends running, as most tests want it. When a test fails inside, the ends' logs are printed."""
+
+from contextlib import contextmanager
+
+from . import topology as at, traffic
+from .charon import Charon, NamespaceHost
+from .gateway import Gateway
+from .net import Lab
+from .shell import wait_until
+from .topology import Site
+from .tunnel import pair
+from .uml import Uml
+
+UML_ADDRESSES = [f"{address}/{at.LENGTH['wan'][version]}" for version, address in at.WAN_B.items()]
+
+
+class Scene:
+    def __init__(self, site, a, b):
+        self.site = site
+        self.lab = site.lab
+        self.a = a
+        self.b = b
+        self.client = site.client
+        self.server = getattr(site, "server", None)
+
+    def start(self, up=True):
+        for end in (self.b, self.a):
+            end.start()
+        self.site.warm()
+        if up:
+            self.a.up()
+            wait_until("the other end has the tunnel", self.b.is_up)
+            wait_until("a packet goes through the tunnel", lambda: self.ping(1).received)
+
+    def ping(self, count=5, version=4, **options):
+        return traffic.ping(self.client, at.SERVER[version], count, **options)
+
+    def under_traffic(self, count, seconds, *steps):
+        """Call `steps` while `count` pings of mixed sizes run; each must fall into the traffic. The Pings."""
+        pinger = traffic.Pinger(self.client, at.SERVER[4], count, seconds)
+        for step in steps:
+            wait_until("pings run", pinger.running)
+            step()
+            assert pinger.running(), f"the pings were over before {step} was"
+        return pinger.finish()
+
+
+@contextmanager
+def scene(near=None, far=None, up=True, outer=4, inner=(4,), nat=True, site=None, start=True, **tunnel):
+    """
+    Both ends of a tunnel, running and up unless told otherwise. `near` and `far` make gateway A and B of (Namespace,
+    Tunnel); by default both are a Gateway. `site` are more options of the Site, all others those of the Tunnel.
+    """
+    with Lab() as lab:
+        place = Site(lab, nat=nat, b_is_machine=far is uml, **(site or {}))
+        a, b = pair(place, outer, inner, **tunnel)
+        made = Scene(place, (near or Gateway)(place.a, a), (far or Gateway)(place.b, b))
+        try:
+            if start:
+                made.start(up)
+            yield made
+        except BaseException:
+            print(made.a.logs(), made.b.logs(), sep="\n")
+            raise
+
+
+def charon(ns, tunnel):
+    """strongSwan with its own ESP in user space."""
+    return Charon(NamespaceHost(ns), tunnel)
+
+
+def uml(ns, tunnel):
+    """strongSwan on a Linux kernel's ESP; the server's address is its own."""
+    machine = Uml(ns, "wan0", UML_ADDRESSES, at.ROUTER_B.values())
+    machine.start()
+    machine.sh(f"ip addr add {at.SERVER[4]}/32 dev lo; ip addr add {at.SERVER[6]}/128 dev lo")
+    return Charon(machine, tunnel)

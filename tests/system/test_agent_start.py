@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts that cannot go as wished: each is told in a sentence, and the best that is left is done."""
+
+import pytest
+
+from lab import need, topology as at, traffic
+from lab.gateway import Gateway
+from lab.net import Lab
+from lab.scene import scene
+from lab.shell import run, wait_until
+from lab.topology import Site
+from lab.tunnel import pair
+
+pytestmark = pytest.mark.needs(*need.GATEWAY)
+
+OTHER_PROGRAM = '__attribute__((section("xdp"), used)) int other(void *ctx) { return 2; }\n' \
+                'char license[] __attribute__((section("license"), used)) = "GPL";\n'
+
+
+def interfaces(gateway):
+    return {i["name"]: i for i in gateway.cli("status")["interfaces"]}
+
+
+def test_second_start_is_refused():
+    """The second says why and ends; the first carries on."""
+    with scene() as s:
+        second = s.a.spawn_agent()
+        assert second.wait(10) != 0
+        assert "running" in second.text() or "in use" in second.text()
+        assert s.a.agent.alive() and s.ping(20, interval=0.01).lost == 0
+
+
+def test_generic_mode():
+    with scene(nat=False, near=lambda ns, t: Gateway(ns, t, agent={"xdp_mode": "generic"})) as s:
+        found = interfaces(s.a)
+        assert found["wan0"]["mode"] == found["lan0"]["mode"] == "generic" and found["wan0"]["reason"]
+        for size in (56, 1000, 1372, 2000):
+            assert s.ping(20, size=size, interval=0.01).lost == 0
+        with traffic.Echo(s.server, at.SERVER[4]):
+            data = bytes(300000)
+            assert traffic.tcp_echo(s.client, at.SERVER[4], data) == data
+
+
+def test_interface_is_missing():
+    """The other interfaces serve; the missing one is named."""
+    with scene(near=lambda ns, t: Gateway(ns, t, interfaces=("lan0", "wan0", "nosuch0"))) as s:
+        assert "nosuch0" in s.a.agent.text()
+        assert s.ping(5).lost == 0
+
+
+def test_interface_has_another_program(tmp_path):
+    """It stays on the interface, which is not served; the message says so."""
+    source, program = tmp_path / "other.c", tmp_path / "other.o"
+    source.write_text(OTHER_PROGRAM)
+    run(["clang", "-O2", "-target", "bpf", "-c", source, "-o", program])
+    with Lab() as lab:
+        site = Site(lab)
+        if site.a.run("ip", "link", "set", "dev", "wan0", "xdp", "obj", program, "sec", "xdp", check=False).returncode:
+            pytest.skip("ip cannot load an XDP program here")
+        gateway = Gateway(site.a, pair(site)[0])
+        gateway.start()
+        wan = interfaces(gateway)["wan0"]
+        assert wan["mode"] == "none" and "XDP" in wan["reason"]
+        assert "wan0" in gateway.agent.text()
+        assert "xdp" in run(site.a.argv(["ip", "link", "show", "wan0"])).stdout
+
+
+def test_interface_vanishes():
+    """Said, and survived."""
+    with scene() as s:
+        s.site.router.ip("link del a0")
+        wait_until("the agent has seen it", lambda: "wan0" in "\n".join(
+            line for line in s.a.agent.text().splitlines() if "gone" in line or "vanish" in line or "removed" in line))
+        assert s.a.agent.alive()
+        assert traffic.ping(s.client, at.LAN_A[4], 3).lost == 0
+
+
+def test_bad_configuration():
+    """Both programs end with the file's name and the line."""
+    with Lab() as lab:
+        site = Site(lab)
+        gateway = Gateway(site.a, pair(site)[0])
+        gateway.write(gateway.config.read_text().replace("interfaces:", "interface:", 1))
+        agent = gateway.spawn_agent()
+        assert agent.wait(10) != 0
+        assert "espalier.yaml:2: " in agent.text()

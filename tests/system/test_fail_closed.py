@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Without an SA nothing of a protected network leaves in clear, and nothing comes in."""
+
+import socket
+
+import pytest
+
+from lab import need, topology as at, traffic
+from lab.scene import scene
+from lab.shell import wait_until
+
+pytestmark = pytest.mark.needs(*need.GATEWAY)
+
+
+def test_peer_is_silent():
+    """The peer does not answer: the packets wait or die, the wire shows IKE and nothing else."""
+    with scene(up=False, start=False, start_action="trap") as s:
+        s.a.start()
+        s.site.warm()
+        seen = s.site.capture("a0")
+        assert s.ping(20, size=1000, interval=0.05, wait=1).received == 0
+        assert traffic.ping(s.site.a, at.SERVER[4], 3, wait=1).received == 0
+        assert traffic.udp_echo(s.client, at.SERVER[4], b"x", seconds=0.5) is None
+        verdict = seen.verdict()
+        assert verdict.clean and verdict.counts["IKE"] > 0, str(verdict)
+        assert s.a.drops("SA_MISSING") + s.a.drops("HELD_OVERFLOW") > 0
+
+
+def test_trap_brings_the_tunnel_up():
+    """With a peer the first packet is what brings the tunnel up, and it is not lost."""
+    with scene(up=False, start_action="trap") as s:
+        assert s.a.status()["state"] == "trapped"
+        assert s.ping(1, wait=10).received == 1
+        assert s.a.is_up()
+
+
+def test_after_down():
+    """After `down` of a trapped tunnel with a dead peer: nothing in clear."""
+    with scene(start_action="trap") as s:
+        s.b.ike.stop()
+        s.a.down()
+        seen = s.site.capture("a0")
+        assert s.ping(10, wait=1).received == 0
+        assert seen.verdict().clean, str(seen.verdict())
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_plaintext_from_outside(version):
+    """A packet that claims an inner source but came in clear reaches nobody, and is counted."""
+    with scene(nat=False, inner=(4, 6)) as s:
+        target = s.client.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        target.bind((at.CLIENT[version], 9999))
+        target.settimeout(0.5)
+        before = s.a.drops("PLAINTEXT_IN")
+        # The router owns the server's address for the moment of the forgery.
+        length = 32 if version == 4 else 128
+        s.site.router.ip(f"addr add {at.SERVER[version]}/{length} dev lo nodad" if version == 6 else
+                         f"addr add {at.SERVER[version]}/{length} dev lo")
+        forger = s.site.router.socket(target.family, socket.SOCK_DGRAM)
+        forger.bind((at.SERVER[version], 9998))
+        for _ in range(5):
+            forger.sendto(b"forged", (at.CLIENT[version], 9999))
+        with pytest.raises(TimeoutError):
+            target.recv(100)
+        wait_until("the drops are counted", lambda: s.a.drops("PLAINTEXT_IN") == before + 5)
+        target.close()
+        forger.close()

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fragments of inner IPv4 packets: put together again they are the packet. */
+#include "agent/fragment.h"
+
+#include "agent/base/own.h"
+#include "tests/unit/esp_lab.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct lab_frame chunks[FRAGMENTS_MAX];
+static struct frame frames[FRAGMENTS_MAX];
+
+static unsigned split(const uint8_t *packet, const struct inner *inner, uint32_t mtu)
+{
+	unsigned count = fragment_count(packet, inner, mtu);
+
+	for (unsigned i = 0; i < count; i++)
+		frames[i] = *lab_frame_set(&chunks[i], NULL, 0);
+	if (count)
+		fragment_split(packet, inner, mtu, frames, count);
+	return count;
+}
+
+/* Each fragment is a packet that fits, and all payloads in order are the packet's. */
+static void check_fragments(const uint8_t *packet, const struct inner *whole, uint32_t mtu, unsigned count)
+{
+	uint32_t done = 0, first_offset = (uint32_t)(packet[6] << 8 | packet[7]) & 0x1fff;
+
+	for (unsigned i = 0; i < count; i++) {
+		const uint8_t *ip = frames[i].data;
+		struct inner inner;
+		uint32_t payload_len, offset;
+
+		assert_ptr_equal(ip, chunks[i].chunk + FRAME_HEADROOM);
+		assert_true(frames[i].len <= mtu);
+		assert_true(inner_parse(ip, frames[i].len, &inner));
+		assert_int_equal(inner.len, frames[i].len);
+		payload_len = inner.len - inner.payload_off;
+		offset = (uint32_t)(ip[6] << 8 | ip[7]) & 0x1fff;
+		assert_int_equal((offset - first_offset) * 8, done);
+		assert_int_equal(ip[6] & 0x20, i + 1 < count ? 0x20 : packet[6] & 0x20);
+		assert_memory_equal(ip + 4, packet + 4, 2);   /* identification */
+		assert_memory_equal(ip + 8, packet + 8, 2);   /* TTL, protocol */
+		assert_memory_equal(ip + 12, packet + 12, 8); /* addresses */
+		assert_memory_equal(ip + inner.payload_off, packet + whole->payload_off + done, payload_len);
+		done += payload_len;
+	}
+	assert_int_equal(done, whole->len - whole->payload_off);
+}
+
+static void test_sizes(void **state)
+{
+	static uint8_t packet[FRAME_SIZE];
+	static const uint32_t mtus[] = {68, 69, 75, 76, 576, 577, 1280, 1399, 1400, 1438};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(mtus); i++) {
+		for (uint32_t payload_len = 8; payload_len < 3700; payload_len += 1 + payload_len / 50) {
+			uint32_t len = lab_packet(packet, 4, 17, payload_len);
+			uint32_t each = (mtus[i] - 20) / 8 * 8;
+			struct inner inner;
+			unsigned count;
+
+			assert_true(inner_parse(packet, len, &inner));
+			count = split(packet, &inner, mtus[i]);
+			if (len <= mtus[i])
+				assert_int_equal(count, 1);
+			else if ((payload_len + each - 1) / each > FRAGMENTS_MAX + 1)
+				assert_int_equal(count, 0);
+			if (count)
+				check_fragments(packet, &inner, mtus[i], count);
+		}
+	}
+}
+
+/* A fragment is split further: offsets go on from its own, and more fragments follow the last one if some followed it.
+ */
+static void test_fragment_of_fragment(void **state)
+{
+	static uint8_t packet[FRAME_SIZE];
+
+	(void)state;
+	for (unsigned more = 0; more < 2; more++) {
+		uint32_t len = lab_packet(packet, 4, 17, 1480);
+		struct inner inner;
+
+		lab_put16(packet + 6, (more ? 0x2000u : 0u) | 185u);
+		lab_ipv4_check(packet);
+		assert_true(inner_parse(packet, len, &inner));
+		assert_int_equal(split(packet, &inner, 1400), 2);
+		check_fragments(packet, &inner, 1400, 2);
+	}
+}
+
+/* Options: all of them in the first fragment, those marked for it in the others (RFC 791 3.1). */
+static void test_options(void **state)
+{
+	static uint8_t packet[FRAME_SIZE];
+	/* record route (not copied), no-operation, security (copied), end */
+	static const uint8_t options[] = {7, 7, 4, 0, 0, 0, 0, 1, 0x82, 6, 0xaa, 0xbb, 0xcc, 0xdd, 0, 0};
+	uint32_t len = lab_packet(packet, 4, 17, 2000);
+	struct inner inner;
+
+	(void)state;
+	memmove(packet + 36, packet + 20, 2000);
+	memcpy(packet + 20, options, sizeof(options));
+	len += (uint32_t)sizeof(options);
+	packet[0] = 0x49;
+	lab_put16(packet + 2, len);
+	lab_ipv4_check(packet);
+	assert_true(inner_parse(packet, len, &inner));
+	assert_int_equal(split(packet, &inner, 1000), 3);
+	check_fragments(packet, &inner, 1000, 3);
+	assert_memory_equal(frames[0].data + 20, options, sizeof(options));
+	for (unsigned i = 1; i < 3; i++) {
+		assert_int_equal(frames[i].data[0], 0x47);
+		assert_memory_equal(frames[i].data + 20, options + 8, 6);
+		assert_memory_equal(frames[i].data + 26, ((uint8_t[]){0, 0}), 2);
+	}
+}
+
+/* Options that make no sense are not copied; the packet still is split. */
+static void test_bad_options(void **state)
+{
+	static uint8_t packet[FRAME_SIZE];
+	static const uint8_t options[][4] = {{0x82, 0, 0, 0}, {0x82, 1, 0, 0}, {0x82, 200, 0, 0}, {1, 1, 1, 0x82}};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(options); i++) {
+		uint32_t len = lab_packet(packet, 4, 17, 2000);
+		struct inner inner;
+
+		packet[0] = 0x46;
+		memcpy(packet + 20, options[i], 4);
+		lab_ipv4_check(packet);
+		assert_true(inner_parse(packet, len, &inner));
+		assert_int_equal(split(packet, &inner, 1400), 2);
+		check_fragments(packet, &inner, 1400, 2);
+		assert_int_equal(frames[1].data[0], 0x45);
+	}
+}
+
+static void test_refused(void **state)
+{
+	static uint8_t packet[FRAME_SIZE];
+	uint32_t len = lab_packet(packet, 6, 17, 2000);
+	struct inner inner;
+
+	(void)state;
+	assert_true(inner_parse(packet, len, &inner));
+	assert_int_equal(fragment_count(packet, &inner, 1400), 0);
+	len = lab_packet(packet, 4, 17, 2000);
+	assert_true(inner_parse(packet, len, &inner));
+	assert_int_equal(fragment_count(packet, &inner, 67), 0);
+	assert_int_equal(fragment_count(packet, &inner, 1400), 2);
+	inner.dont_fragment = true;
+	assert_int_equal(fragment_count(packet, &inner, 1400), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_fragment_of_fragment),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_bad_options),
+		cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
