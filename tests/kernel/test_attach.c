@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attaching to real interfaces, in a network namespace of the test's own: veth0 -- veth1, and dummy0, which has no
+ * native XDP. */
+#include "agent/base/own.h"
+#include "bpf/dataplane.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PIN_DIR "/sys/fs/bpf/espalier_test_attach"
+
+static const struct dataplane_options options = {
+	.pin_dir = PIN_DIR, .sa_count = 8, .tunnel_count = 8, .policy_count = 8};
+static const struct port_info port = {.slot = 1, .mac = {2, 0, 0, 0, 0, 1}};
+
+static void run(const char *command)
+{
+	if (system(command))
+		fail_msg("failed: %s", command);
+}
+
+static struct dataplane *dataplane_new(void)
+{
+	struct dataplane *dp;
+	char error[256];
+
+	if (dataplane_open(&options, &dp, error))
+		fail_msg("%s", error);
+	return dp;
+}
+
+/* Every test starts with fresh interfaces and no pins. */
+static int setup(void **state)
+{
+	dataplane_remove(PIN_DIR);
+	run("ip link add veth0 type veth peer name veth1");
+	run("ip link set veth0 up && ip link set veth1 up && ip link set lo up");
+	*state = dataplane_new();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	dataplane_close(*state);
+	if (system("ip link del veth0 2>/dev/null"))
+		print_message("an interface is gone already\n");
+	return dataplane_remove(PIN_DIR);
+}
+
+static int index_of(const char *name)
+{
+	return (int)if_nametoindex(name);
+}
+
+/* Id of the XDP program on an interface; 0: none. */
+static uint32_t program_on(const char *name)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+
+	assert_int_equal(bpf_xdp_query(index_of(name), 0, &query), 0);
+	return query.drv_prog_id ? query.drv_prog_id : query.skb_prog_id;
+}
+
+static bool pinned(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), PIN_DIR "/link_%d", index_of(name));
+	return access(path, F_OK) == 0;
+}
+
+static void test_native(void **state)
+{
+	struct dataplane *dp = *state;
+	struct attach_result result;
+	struct stat st;
+	char path[128];
+
+	assert_int_equal(dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result), 0);
+	assert_int_equal(result.mode, ATTACH_NATIVE);
+	assert_string_equal(result.reason, "");
+	assert_true(program_on("veth0"));
+	snprintf(path, sizeof(path), PIN_DIR "/link_%d", index_of("veth0"));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(dataplane_detach(dp, index_of("veth0"), "veth0"), 0);
+	assert_int_equal(program_on("veth0"), 0);
+	assert_false(pinned("veth0"));
+}
+
+static void test_generic(void **state)
+{
+	struct attach_result result;
+
+	assert_int_equal(dataplane_attach(*state, index_of("lo"), "lo", &port, true, &result), 0);
+	assert_int_equal(result.mode, ATTACH_GENERIC);
+	assert_non_null(strstr(result.reason, "refuses native XDP"));
+	assert_int_equal(dataplane_attach(*state, index_of("veth0"), "veth0", &port, false, &result), 0);
+	assert_int_equal(result.mode, ATTACH_GENERIC);
+	assert_non_null(strstr(result.reason, "the configuration asks"));
+}
+
+/* The program outlives the agent, and the next agent's takes its place without a gap. */
+static void test_restart(void **state)
+{
+	struct dataplane *dp = *state;
+	struct attach_result result;
+	uint32_t before, link_less;
+
+	assert_int_equal(dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result), 0);
+	assert_int_equal(dataplane_attach(dp, index_of("lo"), "lo", &port, true, &result), 0);
+	before = program_on("veth0");
+	dataplane_close(dp);
+	assert_int_equal(program_on("veth0"), before);
+
+	*state = dp = dataplane_new();
+	assert_int_equal(dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result), 0);
+	assert_int_equal(result.mode, ATTACH_NATIVE);
+	assert_int_not_equal(program_on("veth0"), before);
+	assert_int_not_equal(program_on("veth0"), 0);
+	assert_int_equal(dataplane_attach(dp, index_of("lo"), "lo", &port, true, &result), 0);
+	assert_int_equal(result.mode, ATTACH_GENERIC);
+	assert_non_null(strstr(result.reason, "earlier start"));
+
+	/* lo is no longer configured. */
+	int kept = index_of("veth0");
+
+	assert_int_equal(dataplane_keep_only(dp, &kept, 1), 0);
+	link_less = program_on("lo");
+	assert_int_equal(link_less, 0);
+	assert_int_not_equal(program_on("veth0"), 0);
+}
+
+/* From native to generic, because the configuration now says so. */
+static void test_mode_change(void **state)
+{
+	struct attach_result result;
+
+	assert_int_equal(dataplane_attach(*state, index_of("veth0"), "veth0", &port, true, &result), 0);
+	assert_int_equal(dataplane_attach(*state, index_of("veth0"), "veth0", &port, false, &result), 0);
+	assert_int_equal(result.mode, ATTACH_GENERIC);
+}
+
+/* Someone else's program stays, and is named. */
+static void test_occupied(void **state)
+{
+	struct bpf_insn pass[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}};
+	OWN_FD int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "neighbour", "GPL", pass, ARRAY_LEN(pass), NULL);
+	struct attach_result result;
+	char id[32];
+	uint32_t theirs;
+
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_xdp_attach(index_of("veth0"), fd, XDP_FLAGS_DRV_MODE, NULL), 0);
+	theirs = program_on("veth0");
+	assert_int_equal(dataplane_attach(*state, index_of("veth0"), "veth0", &port, true, &result), -EBUSY);
+	assert_int_equal(result.mode, ATTACH_NONE);
+	assert_non_null(strstr(result.reason, "\"neighbour\""));
+	snprintf(id, sizeof(id), "id %u", theirs);
+	assert_non_null(strstr(result.reason, id));
+	assert_int_equal(program_on("veth0"), theirs);
+	assert_int_equal(dataplane_attach(*state, index_of("veth0"), "veth0", &port, false, &result), -EBUSY);
+	assert_false(pinned("veth0"));
+}
+
+/* The interface goes and comes again: its pin is of no use, and not in the way. */
+static void test_interface_replaced(void **state)
+{
+	struct attach_result result;
+	int ifindex = index_of("veth0");
+	char command[128];
+
+	assert_int_equal(dataplane_attach(*state, ifindex, "veth0", &port, true, &result), 0);
+	run("ip link del veth0");
+	assert_int_equal(dataplane_attach(*state, ifindex, "veth0", &port, true, &result), -ENODEV);
+	assert_string_equal(result.reason, "veth0 has vanished");
+	snprintf(command, sizeof(command), "ip link add veth0 index %d type veth peer name veth1", ifindex);
+	run(command);
+	assert_int_equal(dataplane_attach(*state, ifindex, "veth0", &port, true, &result), 0);
+	assert_int_equal(result.mode, ATTACH_NATIVE);
+	run("ip link del veth0");
+	assert_int_equal(dataplane_detach(*state, ifindex, "veth0"), 0);
+}
+
+/* `espalier-agent --detach`: without a loaded data plane, everything goes. */
+static void test_remove(void **state)
+{
+	struct attach_result result;
+
+	assert_int_equal(dataplane_attach(*state, index_of("veth0"), "veth0", &port, true, &result), 0);
+	dataplane_close(*state);
+	*state = NULL;
+	assert_int_equal(dataplane_remove(PIN_DIR), 0);
+	assert_int_equal(program_on("veth0"), 0);
+	assert_int_equal(access(PIN_DIR, F_OK), -1);
+	assert_int_equal(dataplane_remove(PIN_DIR), 0);
+}
+
+static void test_needs_root(void **state)
+{
+	(void)state;
+	print_message("skip: attaching needs root\n");
+	skip();
+}
+
+#define ATTACH_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ATTACH_TEST(test_native),
+		ATTACH_TEST(test_generic),
+		ATTACH_TEST(test_restart),
+		ATTACH_TEST(test_mode_change),
+		ATTACH_TEST(test_occupied),
+		ATTACH_TEST(test_interface_replaced),
+		ATTACH_TEST(test_remove),
+	};
+	const struct CMUnitTest without_root[] = {cmocka_unit_test(test_needs_root)};
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNET))
+		return cmocka_run_group_tests(without_root, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
