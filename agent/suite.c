@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ENCR_AES_CBC	12u
@@ -71,7 +72,7 @@ static EVP_MAC_CTX *hmac_schedule(const struct esp_suite *suite, const uint8_t *
 	EVP_MAC *type = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	EVP_MAC_CTX *mac = type ? EVP_MAC_CTX_new(type) : NULL;
 
-	strcpy(digest, digest_name(suite));
+	snprintf(digest, sizeof(digest), "%s", digest_name(suite));
 	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
 	params[1] = OSSL_PARAM_construct_end();
 	if (mac && EVP_MAC_init(mac, key, suite->integ_key_len, params) != 1) {

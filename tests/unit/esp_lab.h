@@ -213,20 +213,30 @@ static inline enum drop_reason lab_open(struct lab_pair *pair, struct frame *fra
 	return esp_open(&pair->in, frame, &inner, 1);
 }
 
+static inline unsigned lab_digit(char digit)
+{
+	return (unsigned)(digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10);
+}
+
 /* Bytes from hexadecimal text; blanks are skipped. Gives the length. */
 static inline size_t lab_hex(const char *text, uint8_t *out)
 {
 	size_t len = 0;
-	unsigned byte;
 
 	for (; *text; text++) {
 		if (*text == ' ')
 			continue;
-		sscanf(text, "%2x", &byte);
-		out[len++] = (uint8_t)byte;
+		out[len++] = (uint8_t)(lab_digit(text[0]) << 4 | lab_digit(text[1]));
 		text++;
 	}
 	return len;
+}
+
+/* Numbers that look random and are the same in every run. */
+static inline uint32_t lab_random(uint64_t *state)
+{
+	*state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t)(*state >> 33);
 }
 
 #endif

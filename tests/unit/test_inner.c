@@ -265,21 +265,21 @@ static void test_checksum_rfc1071(void **state)
 static void test_checksum_update(void **state)
 {
 	uint8_t data[22] = {0};
+	uint64_t random = 1;
 	uint16_t check;
 
 	(void)state;
-	srand(1);
 	for (unsigned i = 0; i < 20000; i++) {
 		uint8_t old[2];
-		unsigned at = (unsigned)rand() % 10 * 2;
+		unsigned at = lab_random(&random) % 10 * 2;
 
 		for (unsigned j = 0; j < 20; j++)
-			data[j] = (uint8_t)(rand() % (i % 3 ? 256 : 2) * (i % 5 ? 1 : 255));
+			data[j] = (uint8_t)(lab_random(&random) % (i % 3 ? 256 : 2) * (i % 5 ? 1 : 255));
 		data[0] |= 1; /* all zeroes have two representations */
 		check = (uint16_t)~checksum_fold(checksum_add(0, data, 20));
 		memcpy(data + 20, &check, 2);
 		memcpy(old, data + at, 2);
-		lab_put16(data + at, (unsigned)rand());
+		lab_put16(data + at, lab_random(&random));
 		data[0] |= 1;
 		checksum_update16(data + 20, old, data + at);
 		assert_int_equal(checksum_fold(checksum_add(0, data, 22)), 0xffff);

@@ -2,6 +2,7 @@
 /* The replay window: a table of stories, every edge of every size, and a naive model that must always agree. */
 #include "agent/base/own.h"
 #include "agent/replay.h"
+#include "tests/unit/esp_lab.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -180,28 +181,22 @@ static enum drop_reason model_see(uint64_t *top, uint32_t bits, uint64_t seq)
 	return DROP_NONE;
 }
 
-static uint32_t random_next(uint64_t *random)
-{
-	*random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t)(*random >> 33);
-}
-
 /* Mostly near the top, sometimes far back or ahead. */
 static uint64_t random_seq(uint64_t *random, uint64_t top, uint32_t bits)
 {
-	uint32_t kind = random_next(random) % 16;
+	uint32_t kind = lab_random(random) % 16;
 	uint64_t seq;
 
 	if (kind < 6)
-		seq = top + 1 + random_next(random) % 4;
+		seq = top + 1 + lab_random(random) % 4;
 	else if (kind < 13)
-		seq = top - random_next(random) % (bits + 8);
+		seq = top - lab_random(random) % (bits + 8);
 	else if (kind < 14)
-		seq = top + random_next(random) % (bits / 2);
+		seq = top + lab_random(random) % (bits / 2);
 	else if (kind < 15)
-		seq = top - random_next(random) % (2 * bits);
+		seq = top - lab_random(random) % (2 * bits);
 	else
-		seq = top + (random_next(random) % 64 ? 1 : random_next(random) % (3 * bits));
+		seq = top + (lab_random(random) % 64 ? 1 : lab_random(random) % (3 * bits));
 	return seq > top && seq - top > 4 * (uint64_t)bits ? 0 : seq; /* went below 0 */
 }
 

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * esp_tool: the agent's ESP in a pipe. One JSON object per line on stdin, one per line on stdout:
+ *
+ *   {"op": "seal", "encr": 20, "bits": 256, "integ": 0, "key": HEX, "salt": HEX, "integ_key": HEX, "spi": 1, "local":
+ * ADDRESS, "remote": ADDRESS, "local_port": 4500, "remote_port": 4500, "udp": false, "esn": false, "seq": LAST USED,
+ * "packet": HEX}
+ *   -> {"reason": "NONE", "packet": HEX, "seq": LAST USED}
+ *
+ *   {"op": "open", ..., "replay_bits": 64, "seq": HIGHEST SEEN, "packet": HEX of the outer packet}
+ *   -> {"reason": "NONE", "packet": HEX, "seq": HIGHEST SEEN, "seen_remote_port": 0}
+ *
+ * Addresses are the SA's; every inner address is within the selectors unless "local_ts" or "remote_ts" (an address
+ * each) says otherwise.
+ * {"op": "suites"} -> {"suites": [{"name", "encr", "bits", "integ", "key_len", "integ_key_len", "icv_len"}]}. Exit
+ * status 1 on a line that is no request.
+ */
+#include "agent/base/addr.h"
+#include "agent/esp_open.h"
+#include "agent/esp_seal.h"
+#include "agent/frame.h"
+#include "agent/inner.h"
+#include "agent/sa_context.h"
+#include "bpf/sadb.h"
+
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_MAX_BYTES 65536
+
+static unsigned digit(char c)
+{
+	return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+}
+
+/* The bytes of a hexadecimal member; 0 if it is not there or too long. */
+static uint32_t get_hex(const json_t *request, const char *name, uint8_t *out, size_t size)
+{
+	const char *text = json_string_value(json_object_get(request, name));
+	size_t len = text ? strlen(text) / 2 : 0;
+
+	if (len > size)
+		return 0;
+	for (size_t i = 0; i < len; i++)
+		out[i] = (uint8_t)(digit(text[2 * i]) << 4 | digit(text[2 * i + 1]));
+	return (uint32_t)len;
+}
+
+static uint64_t get_number(const json_t *request, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(request, name));
+}
+
+static bool get_flag(const json_t *request, const char *name)
+{
+	return json_is_true(json_object_get(request, name));
+}
+
+static bool get_addr(const json_t *request, const char *name, struct ip_addr *out)
+{
+	const char *text = json_string_value(json_object_get(request, name));
+
+	return text && addr_parse(text, out);
+}
+
+static json_t *hex_string(const uint8_t *data, uint32_t len)
+{
+	static char text[2 * FRAME_SIZE + 1];
+
+	for (uint32_t i = 0; i < len; i++)
+		snprintf(text + 2 * i, 3, "%02x", data[i]);
+	text[2 * len] = '\0';
+	return json_string(text);
+}
+
+static bool read_sa(const json_t *request, struct sa *sa, bool outbound)
+{
+	struct ip_addr local, remote;
+
+	memset(sa, 0, sizeof(*sa));
+	sa->state = SA_LIVE;
+	sa->direction = outbound ? SA_OUT : SA_IN;
+	sa->protocol = IPPROTO_ESP;
+	sa->mode = SA_TUNNEL;
+	sa->spi = htonl((uint32_t)get_number(request, "spi"));
+	sa->encr = (uint16_t)get_number(request, "encr");
+	sa->encr_key_bits = (uint16_t)get_number(request, "bits");
+	sa->integ = (uint16_t)get_number(request, "integ");
+	sa->flags = (uint16_t)((get_flag(request, "udp") ? SA_UDP_ENCAP : 0) | (get_flag(request, "esn") ? SA_ESN : 0));
+	sa->local_port = (uint16_t)get_number(request, "local_port");
+	sa->remote_port = (uint16_t)get_number(request, "remote_port");
+	sa->replay_bits = (uint32_t)get_number(request, "replay_bits");
+	get_hex(request, "key", sa->encr_key, sizeof(sa->encr_key));
+	get_hex(request, "salt", sa->salt, sizeof(sa->salt));
+	get_hex(request, "integ_key", sa->integ_key, sizeof(sa->integ_key));
+	if (!get_addr(request, "local", &local) || !get_addr(request, "remote", &remote))
+		return false;
+	addr_to_mapped(&local, sa->local.bytes);
+	addr_to_mapped(&remote, sa->remote.bytes);
+	return true;
+}
+
+/* One address, or everything of both families. */
+static uint8_t read_selectors(const json_t *request, const char *name, struct selector *out)
+{
+	struct ip_addr addr;
+
+	memset(out, 0, 2 * sizeof(*out));
+	out[0].port_last = out[1].port_last = UINT16_MAX;
+	if (get_addr(request, name, &addr)) {
+		out[0].family = addr.family;
+		memcpy(out[0].first, addr.bytes, 16);
+		memcpy(out[0].last, addr.bytes, 16);
+		return 1;
+	}
+	out[0].family = 4;
+	out[1].family = 6;
+	memset(out[0].last, 0xff, 16);
+	memset(out[1].last, 0xff, 16);
+	return 2;
+}
+
+/* What XDP would tell of this outer packet. */
+static void set_meta(struct frame *frame)
+{
+	uint8_t family = frame->len ? frame->data[0] >> 4 : 4;
+	uint32_t header_len = family == 4 ? (frame->data[0] & 15u) * 4u : 40u;
+	bool udp = frame->len > header_len && frame->data[family == 4 ? 9 : 6] == IPPROTO_UDP;
+
+	frame->meta = (struct packet_meta){.kind = META_ESP_IN, .family = family, .flags = udp ? META_UDP_ENCAP : 0};
+	frame->meta.payload_off = (uint16_t)(header_len + (udp ? 8 : 0));
+}
+
+static enum drop_reason seal(struct sa_context *ctx, struct frame *frame)
+{
+	struct inner inner;
+
+	if (!inner_parse(frame->data, frame->len, &inner))
+		return DROP_PACKET_MALFORMED;
+	return esp_seal(ctx, frame, &inner, 1);
+}
+
+static enum drop_reason open_frame(struct sa_context *ctx, struct frame *frame)
+{
+	struct inner inner;
+
+	set_meta(frame);
+	return esp_open(ctx, frame, &inner, 1);
+}
+
+static json_t *answer_packet(const json_t *request, bool outbound)
+{
+	static uint8_t chunk[FRAME_SIZE];
+	static struct sa_run run;
+	static struct sa_context ctx;
+	struct frame frame = {.chunk = chunk, .data = chunk + FRAME_HEADROOM};
+	struct tunnel tunnel = {.state = TUNNEL_LIVE, .mode = SA_TUNNEL};
+	struct sa sa;
+	enum drop_reason reason = DROP_SA_BROKEN;
+
+	memset(&run, 0, sizeof(run));
+	if (!read_sa(request, &sa, outbound))
+		return NULL;
+	frame.len = get_hex(request, "packet", frame.data, FRAME_DATA_MAX);
+	run.out_seq = run.replay_top = get_number(request, "seq");
+	tunnel.local_count = read_selectors(request, "local_ts", tunnel.local);
+	tunnel.remote_count = read_selectors(request, "remote_ts", tunnel.remote);
+	if (sa_context_init(&ctx, &sa, &tunnel, &run) == 0)
+		reason = outbound ? seal(&ctx, &frame) : open_frame(&ctx, &frame);
+	sa_context_clear(&ctx);
+	return json_pack("{s:s, s:o, s:I, s:I}", "reason", drop_reason_name(reason), "packet",
+		hex_string(frame.data, reason == DROP_NONE ? frame.len : 0), "seq",
+		(json_int_t)(outbound ? run.out_seq : run.replay_top), "seen_remote_port",
+		(json_int_t)run.seen_remote_port);
+}
+
+static json_t *answer_suites(void)
+{
+	json_t *list = json_array();
+	const struct esp_suite *suite;
+
+	for (unsigned i = 0; (suite = esp_suite_at(i)); i++)
+		json_array_append_new(list,
+			json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "name", suite->name, "encr", suite->encr,
+				"bits", suite->encr_key_bits, "integ", suite->integ, "key_len", suite->encr_key_len,
+				"integ_key_len", suite->integ_key_len, "icv_len", suite->icv_len));
+	return json_pack("{s:o}", "suites", list);
+}
+
+static json_t *answer(const json_t *request)
+{
+	const char *op = json_string_value(json_object_get(request, "op"));
+
+	if (!op)
+		return NULL;
+	if (strcmp(op, "suites") == 0)
+		return answer_suites();
+	if (strcmp(op, "seal") == 0)
+		return answer_packet(request, true);
+	if (strcmp(op, "open") == 0)
+		return answer_packet(request, false);
+	return NULL;
+}
+
+int main(void)
+{
+	static char line[LINE_MAX_BYTES];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		json_error_t error;
+		json_t *request = json_loads(line, 0, &error);
+		json_t *reply = request ? answer(request) : NULL;
+
+		if (!reply) {
+			fprintf(stderr, "esp_tool: no request: %s\n",
+				request ? "op or address is missing or unknown" : error.text);
+			json_decref(request);
+			return 1;
+		}
+		json_dumpf(reply, stdout, JSON_COMPACT);
+		fputc('\n', stdout);
+		fflush(stdout);
+		json_decref(reply);
+		json_decref(request);
+	}
+	return 0;
+}
