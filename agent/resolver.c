@@ -183,7 +183,7 @@ static void route_resolve(struct resolver *base, const struct addr16 *destinatio
 		route.gateway = to;
 	resolver_neighbor(resolver, route.ifindex, &route.gateway, &neighbor);
 	resolver_use(resolver, route.ifindex, &route.gateway);
-	hop->kind = neighbor_kind(&neighbor);
+	hop->kind = (uint8_t)neighbor_kind(&neighbor);
 	memcpy(hop->destination_mac, neighbor.mac, sizeof(hop->destination_mac));
 }
 
