@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ike/id.h"
 
-#include <ctype.h>
+#include <openssl/asn1.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -27,7 +28,8 @@ bool ike_id_parse(const char *text, struct ike_id *out)
 	static const struct {
 		const char *prefix;
 		uint8_t type;
-	} prefixes[] = {{"fqdn:", IKE_ID_FQDN}, {"dns:", IKE_ID_FQDN}, {"email:", IKE_ID_EMAIL}, {"rfc822:", IKE_ID_EMAIL}, {"keyid:", IKE_ID_KEY_ID}};
+	} prefixes[] = {{"fqdn:", IKE_ID_FQDN}, {"dns:", IKE_ID_FQDN}, {"email:", IKE_ID_EMAIL},
+		{"rfc822:", IKE_ID_EMAIL}, {"keyid:", IKE_ID_KEY_ID}};
 	struct ip_addr addr;
 
 	if (strcmp(text, "%any") == 0) {
@@ -44,6 +46,13 @@ bool ike_id_parse(const char *text, struct ike_id *out)
 		ike_id_of_addr(&addr, out);
 		return true;
 	}
+	/* strongSwan's and libreswan's "@name": a name that is not looked up. */
+	if (text[0] == '@' && text[1] == '@')
+		return id_set(out, IKE_ID_EMAIL, text + 2, strlen(text + 2));
+	if (text[0] == '@')
+		return id_set(out, IKE_ID_FQDN, text + 1, strlen(text + 1));
+	if (strchr(text, '=')) /* a distinguished name; taking it for an FQDN would never match */
+		return false;
 	return id_set(out, strchr(text, '@') ? IKE_ID_EMAIL : IKE_ID_FQDN, text, strlen(text));
 }
 
@@ -70,8 +79,35 @@ bool ike_id_matches(const struct ike_id *pattern, const struct ike_id *id)
 	if (!id_is_text(pattern) || pattern->type != id->type || pattern->len < 2 || pattern->data[0] != '*')
 		return ike_id_equal(pattern, id);
 	suffix_len = pattern->len - 1u;
-	return id->len > suffix_len &&
-	       strncasecmp((const char *)pattern->data + 1, (const char *)id->data + id->len - suffix_len, suffix_len) == 0;
+	return id->len > suffix_len && strncasecmp((const char *)pattern->data + 1,
+					       (const char *)id->data + id->len - suffix_len, suffix_len) == 0;
+}
+
+/* Whatever a peer sends must not write escape sequences into a log. */
+static void text_escape(const struct ike_id *id, char *out)
+{
+	for (size_t i = 0; i < id->len; i++)
+		out[i] = id->data[i] >= ' ' && id->data[i] <= '~' ? (char)id->data[i] : '?';
+	out[id->len] = '\0';
+}
+
+/* "CN=gw,O=Example" (RFC 4514); what is no distinguished name stands as text. */
+static const char *dn_format(const struct ike_id *id, char out[static IKE_ID_TEXT_LEN])
+{
+	const unsigned char *der = id->data;
+	X509_NAME *name = d2i_X509_NAME(NULL, &der, id->len);
+	BIO *text = name ? BIO_new(BIO_s_mem()) : NULL;
+	int len = 0;
+
+	if (text && X509_NAME_print_ex(text, name, 0, XN_FLAG_RFC2253) >= 0)
+		len = BIO_read(text, out, IKE_ID_TEXT_LEN - 1);
+	if (len > 0)
+		out[len] = '\0';
+	else
+		text_escape(id, out);
+	BIO_free(text);
+	X509_NAME_free(name);
+	return out;
 }
 
 const char *ike_id_format(const struct ike_id *id, char out[static IKE_ID_TEXT_LEN])
@@ -86,9 +122,8 @@ const char *ike_id_format(const struct ike_id *id, char out[static IKE_ID_TEXT_L
 		memcpy(addr.bytes, id->data, id->len);
 		return addr_format(&addr, out);
 	}
-	/* Whatever a peer sends must not write escape sequences into a log. */
-	for (size_t i = 0; i < id->len; i++)
-		out[i] = isprint(id->data[i]) ? (char)id->data[i] : '?';
-	out[id->len] = '\0';
+	if (id->type == IKE_ID_DN)
+		return dn_format(id, out);
+	text_escape(id, out);
 	return out;
 }

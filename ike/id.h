@@ -28,7 +28,10 @@ struct ike_id {
 
 #define IKE_ID_TEXT_LEN (IKE_ID_MAX + 16)
 
-/* "192.0.2.1", "2001:db8::1", "gw.example.com", "user@example.com", "%any", and swanctl's prefixes "fqdn:", "email:", "keyid:". */
+/*
+ * "192.0.2.1", "2001:db8::1", "gw.example.com", "user@example.com", "%any", and swanctl's prefixes "fqdn:", "email:",
+ * "keyid:", "@" (FQDN), "@@" (e-mail). False for what is too long, and for a distinguished name ("C=CH, ..."), which needs certificates.
+ */
 bool ike_id_parse(const char *text, struct ike_id *out);
 void ike_id_of_addr(const struct ip_addr *addr, struct ike_id *out);
 /* Same type and bytes; FQDN and e-mail without regard to case. */

@@ -4,7 +4,7 @@
 #include "ike/sk.h"
 
 #define PAYLOAD_HEADER_LEN 4u
-#define PAYLOAD_CRITICAL 0x80u
+#define PAYLOAD_CRITICAL   0x80u
 
 static void header_read(struct reader *r, struct ike_header *out)
 {
@@ -18,7 +18,8 @@ static void header_read(struct reader *r, struct ike_header *out)
 	out->length = read_u32(r);
 }
 
-/* Read payloads from `r` until its end, the first being of type `next`. An SK payload ends the chain (RFC 7296 3.14). */
+/* Read payloads from `r` until its end, the first being of type `next`. An SK payload ends the chain (RFC 7296 3.14).
+ */
 static enum parse_error chain_read(struct reader *r, uint8_t next, struct ike_message *out)
 {
 	while (next != PAYLOAD_NONE) {
@@ -215,8 +216,8 @@ const char *exchange_name(uint8_t exchange)
 
 const char *payload_name(uint8_t type)
 {
-	static const char *const names[] = {"SA", "KE", "IDi", "IDr", "CERT", "CERTREQ", "AUTH", "Nonce", "N", "D", "V", "TSi", "TSr", "SK",
-		"CP", "EAP"};
+	static const char *const names[] = {"SA", "KE", "IDi", "IDr", "CERT", "CERTREQ", "AUTH", "Nonce", "N", "D", "V",
+		"TSi", "TSr", "SK", "CP", "EAP"};
 
 	if (type == PAYLOAD_SKF)
 		return "SKF";

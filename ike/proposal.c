@@ -56,7 +56,8 @@ static bool word_add(const char *word, enum ike_protocol protocol, struct propos
 
 	words_list(protocol, known, sizeof(known));
 	if (!info) {
-		snprintf(error, error_size, "\"%.40s\" is no algorithm known here; expected some of: %s", word, known);
+		snprintf(error, error_size, "\"%.40s\" is %s; expected some of: %s", word,
+			transform_foreign_word(word) ? "an algorithm that is not done here" : "no algorithm", known);
 		return false;
 	}
 	if (info->type == (protocol == PROTOCOL_IKE ? TRANSFORM_ESN : TRANSFORM_PRF)) {
@@ -68,7 +69,8 @@ static bool word_add(const char *word, enum ike_protocol protocol, struct propos
 	return true;
 }
 
-/* RFC 7296 2.13 leaves the PRF to negotiation; without one named it is the hash of the integrity algorithm, as in strongSwan. */
+/* RFC 7296 2.13 leaves the PRF to negotiation; without one named it is the hash of the integrity algorithm, as in
+ * strongSwan. */
 static void prf_complete(struct proposal *out)
 {
 	unsigned count = out->count;
@@ -182,11 +184,13 @@ bool proposal_parse(const char *text, enum ike_protocol protocol, struct proposa
 
 void proposal_defaults(enum ike_protocol protocol, struct proposal_list *out)
 {
-	static const char *const ike[] = {"aes256gcm16-prfsha384-ecp384-x25519", "aes256gcm16-aes128gcm16-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-modp2048",
+	static const char *const ike[] = {"aes256gcm16-prfsha384-ecp384-x25519",
+		"aes256gcm16-aes128gcm16-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-modp2048",
 		"aes256-aes128-sha256-sha384-sha512-x25519-ecp256-ecp384-modp2048", NULL};
 	/* Each with PFS first, then without: Apple's and Windows' clients rekey without it. */
-	static const char *const esp[] = {"aes256gcm16-aes128gcm16-x25519-ecp256-ecp384-modp2048", "aes256gcm16-aes128gcm16",
-		"aes256-aes128-sha256-x25519-ecp256-ecp384-modp2048", "aes256-aes128-sha256", NULL};
+	static const char *const esp[] = {"aes256gcm16-aes128gcm16-x25519-ecp256-ecp384-modp2048",
+		"aes256gcm16-aes128gcm16", "aes256-aes128-sha256-x25519-ecp256-ecp384-modp2048", "aes256-aes128-sha256",
+		NULL};
 	char error[NOTATION_MAX];
 
 	out->count = 0;
@@ -277,8 +281,9 @@ static bool type_choose(const struct proposal *ours, const struct proposal *thei
 	return true;
 }
 
-/* RFC 7296 3.3.6: a proposal with a type that is not understood is not acceptable (RFC 9370's additional key exchanges, for one). */
-static bool types_known(const struct proposal *proposal)
+/* RFC 7296 3.3.6: a proposal with a type that is not understood is not acceptable (RFC 9370's additional key exchanges,
+ * for one). */
+bool proposal_types_known(const struct proposal *proposal)
 {
 	for (unsigned i = 0; i < proposal->count; i++)
 		if (proposal->transforms[i].type < TRANSFORM_ENCR || proposal->transforms[i].type > TRANSFORM_ESN)
@@ -290,9 +295,10 @@ static bool suite_choose(const struct proposal *ours, const struct proposal *the
 {
 	struct transform *const into[] = {&out->encr, &out->prf, &out->integ, &out->ke, &out->esn};
 
-	*out = (struct suite){.protocol = ours->protocol, .proposal_number = theirs->number, .spi_len = theirs->spi_len};
+	*out = (struct suite){
+		.protocol = ours->protocol, .proposal_number = theirs->number, .spi_len = theirs->spi_len};
 	memcpy(out->spi, theirs->spi, sizeof(out->spi));
-	if (ours->protocol != theirs->protocol || !types_known(theirs))
+	if (ours->protocol != theirs->protocol || !proposal_types_known(theirs))
 		return false;
 	for (size_t t = 0; t < ARRAY_LEN(types); t++) {
 		if (types[t] == TRANSFORM_KE && without_ke)
@@ -303,7 +309,8 @@ static bool suite_choose(const struct proposal *ours, const struct proposal *the
 	return out->encr.type != 0;
 }
 
-bool proposal_choose(const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out)
+bool proposal_choose(
+	const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out)
 {
 	for (unsigned i = 0; i < ours->count; i++)
 		for (unsigned j = 0; j < theirs->count; j++)
@@ -322,14 +329,16 @@ static bool types_once(const struct proposal *proposal)
 	return true;
 }
 
-bool proposal_accept(const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out)
+bool proposal_accept(
+	const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out)
 {
 	if (theirs->count != 1 || !types_once(&theirs->items[0]))
 		return false;
 	for (unsigned i = 0; i < ours->count; i++) {
 		unsigned number = ours->items[i].number ? ours->items[i].number : i + 1;
 
-		if (number == theirs->items[0].number && suite_choose(&ours->items[i], &theirs->items[0], without_ke, out))
+		if (number == theirs->items[0].number &&
+			suite_choose(&ours->items[i], &theirs->items[0], without_ke, out))
 			return true;
 	}
 	return false;

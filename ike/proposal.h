@@ -77,6 +77,8 @@ const char *suite_format(const struct suite *suite, char *out, size_t size);
 
 /* Does the proposal have a transform of that type? */
 bool proposal_has(const struct proposal *proposal, uint8_t type);
+/* Are all its transforms of the types above? */
+bool proposal_types_known(const struct proposal *proposal);
 
 /*
  * Choose (RFC 7296 2.7, 3.3.6): our order of preference, the first of our proposals that one of theirs satisfies. KE is ignored with

@@ -52,7 +52,8 @@ static const char *type_words(const struct proposal_list *list, uint8_t type, ch
 		for (unsigned j = 0; j < list->items[i].count; j++) {
 			const struct transform *transform = &list->items[i].transforms[j];
 
-			if (transform->type != type || list_has(&seen, transform) || seen.items[0].count == IKE_TRANSFORMS_MAX)
+			if (transform->type != type || list_has(&seen, transform) ||
+				seen.items[0].count == IKE_TRANSFORMS_MAX)
 				continue;
 			seen.items[0].transforms[seen.items[0].count++] = *transform;
 			text_add(&text, "%s%s", text.len ? ", " : "", transform_format(transform, word, sizeof(word)));
@@ -61,6 +62,15 @@ static const char *type_words(const struct proposal_list *list, uint8_t type, ch
 	return text.len ? out : "none";
 }
 
+static bool type_missing(const struct proposal_list *list, uint8_t type)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		if (!proposal_has(&list->items[i], type))
+			return true;
+	return false;
+}
+
+/* Has a proposal of `ours` a transform of that type which `theirs` has as well? True, too, if ours asks for none. */
 static bool type_common(const struct proposal_list *ours, const struct proposal_list *theirs, uint8_t type)
 {
 	bool any = false;
@@ -71,6 +81,11 @@ static bool type_common(const struct proposal_list *ours, const struct proposal_
 
 			if (transform->type != type)
 				continue;
+			/* Without an ESN transform a peer means none (RFC 7296 3.3.3); without integrity or key
+			 * exchange none as well. */
+			if (transform->id == 0 && type != TRANSFORM_ENCR && type != TRANSFORM_PRF &&
+				type_missing(theirs, type))
+				return true;
 			any = true;
 			if (list_has(theirs, transform))
 				return true;
@@ -79,21 +94,49 @@ static bool type_common(const struct proposal_list *ours, const struct proposal_
 	return !any;
 }
 
+/* The first transform of `type` in a list that is implemented here; NULL if there is none. */
+static const struct transform *type_first_done(const struct proposal_list *list, uint8_t type)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		for (unsigned j = 0; j < list->items[i].count; j++)
+			if (list->items[i].transforms[j].type == type && transform_find(&list->items[i].transforms[j]))
+				return &list->items[i].transforms[j];
+	return NULL;
+}
+
+/* What was offered, what is configured, and what to change on which side. */
+static void type_report(
+	const struct proposal_list *ours, const struct proposal_list *theirs, uint8_t type, struct text *text)
+{
+	const char *key = ours->count && ours->items[0].protocol == PROTOCOL_IKE ? "proposals" : "esp_proposals";
+	const struct transform *our_first = type_first_done(ours, type), *their_first = type_first_done(theirs, type);
+	char offered[WORDS_MAX], configured[WORDS_MAX], word[48];
+
+	text_add(text, "  %s: the peer offers %s, configured here is %s; ", transform_type_name(type),
+		type_words(theirs, type, offered, sizeof(offered)),
+		type_words(ours, type, configured, sizeof(configured)));
+	if (our_first)
+		text_add(text, "add %s at the peer", transform_format(our_first, word, sizeof(word)));
+	else
+		text_add(text, "leave it out at the peer");
+	if (their_first)
+		text_add(text, ", or %s to \"%s\" here\n", transform_format(their_first, word, sizeof(word)), key);
+	else if (offered[0])
+		text_add(text, " (nothing of what it offers can be done here)\n");
+	else
+		text_add(text, ", or leave it out of \"%s\" here\n", key);
+}
+
 /* One line for each type without anything in common; their number. */
 static unsigned types_report(const struct proposal_list *ours, const struct proposal_list *theirs, struct text *text)
 {
-	static const uint8_t types[] = {TRANSFORM_ENCR, TRANSFORM_PRF, TRANSFORM_INTEG, TRANSFORM_KE};
-	char offered[WORDS_MAX], configured[WORDS_MAX];
 	unsigned count = 0;
 
-	for (size_t t = 0; t < ARRAY_LEN(types); t++) {
-		if (type_common(ours, theirs, types[t]))
+	for (uint8_t type = TRANSFORM_ENCR; type <= TRANSFORM_ESN; type++) {
+		if (type_common(ours, theirs, type))
 			continue;
 		count++;
-		type_words(theirs, types[t], offered, sizeof(offered));
-		type_words(ours, types[t], configured, sizeof(configured));
-		text_add(text, "  %s: the peer offers %s; configured here is %s; add one of the peer's here, or one of ours at the peer\n",
-			transform_type_name(types[t]), offered, configured);
+		type_report(ours, theirs, type, text);
 	}
 	return count;
 }
@@ -129,22 +172,28 @@ static void closest_report(const struct proposal_list *ours, const struct propos
 	}
 	proposal_format(&ours->items[best_ours], our_text, sizeof(our_text));
 	proposal_format(&theirs->items[best_theirs], their_text, sizeof(their_text));
-	text_add(text, "  closest are the peer's proposal %u (%s) and ours (%s); they differ in:", best_theirs + 1, their_text, our_text);
+	text_add(text, "  each kind of algorithm has one in common, but no two proposals have them together\n");
+	text_add(text, "  closest are the peer's proposal #%u (%s) and #%u here (%s), which differ in:\n",
+		best_theirs + 1, their_text, best_ours + 1, our_text);
 	for (uint8_t type = TRANSFORM_ENCR; type <= TRANSFORM_ESN; type++)
 		if (best & 1u << type)
-			text_add(text, " %s", transform_type_name(type));
-	text_add(text, "; make one of the two lists hold the other's\n");
+			type_report(&(struct proposal_list){.count = 1, .items = {ours->items[best_ours]}},
+				&(struct proposal_list){.count = 1, .items = {theirs->items[best_theirs]}}, type, text);
+	if (!proposal_types_known(&theirs->items[best_theirs]))
+		text_add(text, "  the peer's has a kind of algorithm that is not known here (additional key "
+			       "exchanges?); offer one without it, too\n");
 }
 
-size_t proposal_mismatch(const struct proposal_list *ours, const struct proposal_list *theirs, const char *where, char *out, size_t size)
+size_t proposal_mismatch(
+	const struct proposal_list *ours, const struct proposal_list *theirs, const char *where, char *out, size_t size)
 {
 	struct text text = {out, size, 0};
 
 	if (size)
 		out[0] = '\0';
 	text_add(&text, "%s: no proposal in common\n", where);
-	if (theirs->count == 0)
-		text_add(&text, "  the peer offers nothing\n");
+	if (theirs->count == 0 || ours->count == 0)
+		text_add(&text, "  %s\n", theirs->count ? "nothing is configured here" : "the peer offers nothing");
 	else if (types_report(ours, theirs, &text) == 0)
 		closest_report(ours, theirs, &text);
 	return text.len;

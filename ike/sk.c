@@ -34,7 +34,8 @@ static bool sk_icv(const struct sk_key *key, struct bytes covered, uint8_t *full
 }
 
 /* RFC 5282 4: nonce = salt | IV; 5.1: the associated data ends with the SK payload's generic header. */
-static bool gcm_start(EVP_CIPHER_CTX *context, const struct sk_key *key, const uint8_t *iv, const uint8_t *message, bool encrypt)
+static bool gcm_start(
+	EVP_CIPHER_CTX *context, const struct sk_key *key, const uint8_t *iv, const uint8_t *message, bool encrypt)
 {
 	uint8_t nonce[GCM_NONCE_LEN];
 	bool ok;
@@ -48,7 +49,8 @@ static bool gcm_start(EVP_CIPHER_CTX *context, const struct sk_key *key, const u
 	return ok;
 }
 
-static bool gcm_open(EVP_CIPHER_CTX *context, const struct sk_key *key, struct bytes message, struct bytes body, uint8_t *out)
+static bool gcm_open(
+	EVP_CIPHER_CTX *context, const struct sk_key *key, struct bytes message, struct bytes body, uint8_t *out)
 {
 	size_t plain_len = body.len - key->iv_len - key->icv_len;
 	uint8_t tag[16];
@@ -61,7 +63,8 @@ static bool gcm_open(EVP_CIPHER_CTX *context, const struct sk_key *key, struct b
 	       EVP_CipherFinal_ex(context, out + len, &len) == 1;
 }
 
-static bool cbc_open(EVP_CIPHER_CTX *context, const struct sk_key *key, struct bytes message, struct bytes body, uint8_t *out)
+static bool cbc_open(
+	EVP_CIPHER_CTX *context, const struct sk_key *key, struct bytes message, struct bytes body, uint8_t *out)
 {
 	size_t plain_len = body.len - key->iv_len - key->icv_len;
 	uint8_t full[PRF_LEN_MAX];
@@ -74,7 +77,8 @@ static bool cbc_open(EVP_CIPHER_CTX *context, const struct sk_key *key, struct b
 	secret_wipe(full, sizeof(full)); /* the ICV that a forgery would need */
 	return authentic && EVP_CipherInit_ex2(context, sk_cipher(key), key->encr_key, body.data, 0, NULL) == 1 &&
 	       EVP_CIPHER_CTX_set_padding(context, 0) == 1 &&
-	       EVP_CipherUpdate(context, out, &len, body.data + key->iv_len, (int)plain_len) == 1 && (size_t)len == plain_len;
+	       EVP_CipherUpdate(context, out, &len, body.data + key->iv_len, (int)plain_len) == 1 &&
+	       (size_t)len == plain_len;
 }
 
 bool sk_open(const struct sk_key *key, struct bytes message, struct bytes body, uint8_t *out)
@@ -84,7 +88,8 @@ bool sk_open(const struct sk_key *key, struct bytes message, struct bytes body, 
 
 	if (!context || !sk_cipher(key))
 		return false;
-	ok = key->integ == INTEG_NONE ? gcm_open(context, key, message, body, out) : cbc_open(context, key, message, body, out);
+	ok = key->integ == INTEG_NONE ? gcm_open(context, key, message, body, out)
+				      : cbc_open(context, key, message, body, out);
 	if (!ok)
 		secret_wipe(out, body.len - key->iv_len - key->icv_len);
 	return ok;
@@ -95,7 +100,8 @@ static bool gcm_seal(EVP_CIPHER_CTX *context, const struct sk_key *key, uint8_t 
 	uint8_t *text = message + at;
 	int done;
 
-	return gcm_start(context, key, text - key->iv_len, message, true) && EVP_CipherUpdate(context, text, &done, text, (int)len) == 1 &&
+	return gcm_start(context, key, text - key->iv_len, message, true) &&
+	       EVP_CipherUpdate(context, text, &done, text, (int)len) == 1 &&
 	       EVP_CipherFinal_ex(context, text + done, &done) == 1 &&
 	       EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, key->icv_len, text + len) == 1;
 }
@@ -107,8 +113,9 @@ static bool cbc_seal(EVP_CIPHER_CTX *context, const struct sk_key *key, uint8_t 
 	int done;
 
 	if (EVP_CipherInit_ex2(context, sk_cipher(key), key->encr_key, text - key->iv_len, 1, NULL) != 1 ||
-		EVP_CIPHER_CTX_set_padding(context, 0) != 1 || EVP_CipherUpdate(context, text, &done, text, (int)len) != 1 ||
-		(size_t)done != len || !sk_icv(key, (struct bytes){message, at + len}, full))
+		EVP_CIPHER_CTX_set_padding(context, 0) != 1 ||
+		EVP_CipherUpdate(context, text, &done, text, (int)len) != 1 || (size_t)done != len ||
+		!sk_icv(key, (struct bytes){message, at + len}, full))
 		return false;
 	memcpy(text + len, full, key->icv_len);
 	return true;
@@ -120,5 +127,6 @@ bool sk_seal(const struct sk_key *key, uint8_t *message, size_t at, size_t len)
 
 	if (!context || !sk_cipher(key))
 		return false;
-	return key->integ == INTEG_NONE ? gcm_seal(context, key, message, at, len) : cbc_seal(context, key, message, at, len);
+	return key->integ == INTEG_NONE ? gcm_seal(context, key, message, at, len)
+					: cbc_seal(context, key, message, at, len);
 }

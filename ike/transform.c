@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Numbers: IANA "Internet Key Exchange Version 2 (IKEv2) Parameters". The first word of an entry is the one that is printed. */
+/* Numbers: IANA "Internet Key Exchange Version 2 (IKEv2) Parameters". The first word of an entry is the one that is
+ * printed. */
 static const struct transform_info transforms[] = {
 	/* word, type, id, key bits, key, salt, iv, icv, block, aead */
 	{"aes128gcm16", TRANSFORM_ENCR, ENCR_AES_GCM_16, 128, 16, 4, 8, 16, 1, true},
@@ -33,8 +34,14 @@ static const struct {
 	const char *word;
 	const char *means;
 } synonyms[] = {
-	{"curve25519", "x25519"}, {"aes128gcm128", "aes128gcm16"}, {"aes256gcm128", "aes256gcm16"}, {"aes", "aes128"},
-	{"sha2_256", "sha256"},	  {"sha2_384", "sha384"},	   {"sha2_512", "sha512"},	    {"aes128gcm", "aes128gcm16"},
+	{"curve25519", "x25519"},
+	{"aes128gcm128", "aes128gcm16"},
+	{"aes256gcm128", "aes256gcm16"},
+	{"aes", "aes128"},
+	{"sha2_256", "sha256"},
+	{"sha2_384", "sha384"},
+	{"sha2_512", "sha512"},
+	{"aes128gcm", "aes128gcm16"},
 	{"aes256gcm", "aes256gcm16"},
 };
 
@@ -44,18 +51,48 @@ static const struct {
 	uint16_t id;
 	const char *word;
 } foreign[] = {
-	{TRANSFORM_ENCR, 3, "3des"},	     {TRANSFORM_ENCR, 11, "null"},	{TRANSFORM_ENCR, 13, "aesctr"},
-	{TRANSFORM_ENCR, 14, "aesccm8"},     {TRANSFORM_ENCR, 15, "aesccm12"},	{TRANSFORM_ENCR, 16, "aesccm16"},
-	{TRANSFORM_ENCR, 18, "aesgcm8"},     {TRANSFORM_ENCR, 19, "aesgcm12"},	{TRANSFORM_ENCR, 21, "aesgmac"},
-	{TRANSFORM_ENCR, 23, "camellia"},    {TRANSFORM_ENCR, 28, "chacha20poly1305"}, {TRANSFORM_PRF, 1, "prfmd5"},
-	{TRANSFORM_PRF, 2, "prfsha1"},	     {TRANSFORM_PRF, 4, "prfaesxcbc"},	{TRANSFORM_PRF, 8, "prfaescmac"},
-	{TRANSFORM_INTEG, 1, "md5"},	     {TRANSFORM_INTEG, 2, "sha1"},	{TRANSFORM_INTEG, 5, "aesxcbc"},
-	{TRANSFORM_INTEG, 8, "aescmac"},     {TRANSFORM_KE, 0, "none"},		{TRANSFORM_KE, 1, "modp768"},
-	{TRANSFORM_KE, 2, "modp1024"},	     {TRANSFORM_KE, 5, "modp1536"},	{TRANSFORM_KE, 15, "modp3072"},
-	{TRANSFORM_KE, 16, "modp4096"},	     {TRANSFORM_KE, 17, "modp6144"},	{TRANSFORM_KE, 18, "modp8192"},
-	{TRANSFORM_KE, 21, "ecp521"},	     {TRANSFORM_KE, 22, "modp1024s160"}, {TRANSFORM_KE, 23, "modp2048s224"},
-	{TRANSFORM_KE, 24, "modp2048s256"},  {TRANSFORM_KE, 27, "ecp224bp"},	{TRANSFORM_KE, 28, "ecp256bp"},
-	{TRANSFORM_KE, 29, "ecp384bp"},	     {TRANSFORM_KE, 30, "ecp512bp"},	{TRANSFORM_KE, 32, "x448"},
+	{TRANSFORM_ENCR, 3, "3des"},
+	{TRANSFORM_ENCR, 11, "null"},
+	{TRANSFORM_ENCR, 13, "aesctr"},
+	{TRANSFORM_ENCR, 14, "aesccm8"},
+	{TRANSFORM_ENCR, 15, "aesccm12"},
+	{TRANSFORM_ENCR, 16, "aesccm16"},
+	{TRANSFORM_ENCR, 12, "aes"},
+	{TRANSFORM_ENCR, 20, "aesgcm16"},
+	{TRANSFORM_ENCR, 2, "des"},
+	{TRANSFORM_ENCR, 18, "aesgcm8"},
+	{TRANSFORM_ENCR, 19, "aesgcm12"},
+	{TRANSFORM_ENCR, 21, "aesgmac"},
+	{TRANSFORM_ENCR, 23, "camellia"},
+	{TRANSFORM_ENCR, 28, "chacha20poly1305"},
+	{TRANSFORM_PRF, 1, "prfmd5"},
+	{TRANSFORM_PRF, 2, "prfsha1"},
+	{TRANSFORM_PRF, 4, "prfaesxcbc"},
+	{TRANSFORM_PRF, 8, "prfaescmac"},
+	{TRANSFORM_INTEG, 1, "md5"},
+	{TRANSFORM_INTEG, 2, "sha1"},
+	{TRANSFORM_INTEG, 5, "aesxcbc"},
+	{TRANSFORM_INTEG, 8, "aescmac"},
+	{TRANSFORM_KE, 0, "none"},
+	{TRANSFORM_KE, 1, "modp768"},
+	{TRANSFORM_KE, 2, "modp1024"},
+	{TRANSFORM_KE, 5, "modp1536"},
+	{TRANSFORM_KE, 15, "modp3072"},
+	{TRANSFORM_KE, 16, "modp4096"},
+	{TRANSFORM_KE, 17, "modp6144"},
+	{TRANSFORM_KE, 18, "modp8192"},
+	{TRANSFORM_KE, 21, "ecp521"},
+	{TRANSFORM_KE, 22, "modp1024s160"},
+	{TRANSFORM_KE, 23, "modp2048s224"},
+	{TRANSFORM_KE, 24, "modp2048s256"},
+	{TRANSFORM_KE, 27, "ecp224bp"},
+	{TRANSFORM_KE, 28, "ecp256bp"},
+	{TRANSFORM_KE, 29, "ecp384bp"},
+	{TRANSFORM_KE, 30, "ecp512bp"},
+	{TRANSFORM_KE, 32, "x448"},
+	{TRANSFORM_KE, 35, "mlkem512"},
+	{TRANSFORM_KE, 36, "mlkem768"},
+	{TRANSFORM_KE, 37, "mlkem1024"},
 };
 
 const struct transform_info *transform_find(const struct transform *transform)
@@ -78,6 +115,14 @@ const struct transform_info *transform_find_word(const char *word)
 	return NULL;
 }
 
+bool transform_foreign_word(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(foreign); i++)
+		if (strcasecmp(foreign[i].word, word) == 0)
+			return true;
+	return false;
+}
+
 const struct transform_info *transform_at(unsigned n)
 {
 	return n < ARRAY_LEN(transforms) ? &transforms[n] : NULL;
@@ -95,7 +140,7 @@ const char *transform_format(const struct transform *transform, char *out, size_
 		if (foreign[i].type != transform->type || foreign[i].id != transform->id)
 			continue;
 		if (transform->key_bits)
-			snprintf(out, size, "%s-%u", foreign[i].word, transform->key_bits);
+			snprintf(out, size, "%s/%u", foreign[i].word, transform->key_bits);
 		else
 			snprintf(out, size, "%s", foreign[i].word);
 		return out;

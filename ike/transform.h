@@ -22,6 +22,8 @@ struct transform_info {
 const struct transform_info *transform_find(const struct transform *transform);
 /* By its word (synonyms included); NULL: not known. */
 const struct transform_info *transform_find_word(const char *word);
+/* Is the word one that peers' notations know and that is not done here ("3des", "modp1024")? */
+bool transform_foreign_word(const char *word);
 /* The n-th; NULL past the end. */
 const struct transform_info *transform_at(unsigned n);
 /* "aes256gcm16"; for what is not known here the IANA name if it is a known one ("modp1024", "3des"), else "ENCR-99/128". Returns `out`. */

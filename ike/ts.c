@@ -68,7 +68,8 @@ static bool protocol_parse(const char *text, uint8_t *out)
 	static const struct {
 		const char *name;
 		uint8_t protocol;
-	} names[] = {{"any", 0}, {"icmp", 1}, {"tcp", 6}, {"udp", 17}, {"gre", 47}, {"icmpv6", 58}, {"ipv6-icmp", 58}, {"ospf", 89}, {"sctp", 132}};
+	} names[] = {{"any", 0}, {"icmp", 1}, {"tcp", 6}, {"udp", 17}, {"gre", 47}, {"icmpv6", 58}, {"ipv6-icmp", 58},
+		{"ospf", 89}, {"sctp", 132}};
 	unsigned long number;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -97,7 +98,8 @@ static bool ports_parse(char *text, struct selector *out)
 	}
 	if (dash)
 		*dash = '\0';
-	if (!number_parse(text, UINT16_MAX, &first) || !number_parse(dash ? dash + 1 : text, UINT16_MAX, &last) || first > last)
+	if (!number_parse(text, UINT16_MAX, &first) || !number_parse(dash ? dash + 1 : text, UINT16_MAX, &last) ||
+		first > last)
 		return false;
 	out->port_first = (uint16_t)first;
 	out->port_last = (uint16_t)last;
@@ -119,7 +121,8 @@ bool ts_parse(const char *text, struct selector *out, char *error, size_t error_
 		*bracket++ = '\0';
 	if (!range_parse(copy, out)) {
 		snprintf(error, error_size,
-			"\"%.80s\" is no traffic selector; expected a prefix (10.1.0.0/16, host bits zero), an address or a range (10.1.0.1-10.1.0.9), "
+			"\"%.80s\" is no traffic selector; expected a prefix (10.1.0.0/16, host bits zero), an address "
+			"or a range (10.1.0.1-10.1.0.9), "
 			"with [tcp/443] behind it if need be",
 			text);
 		return false;
@@ -133,7 +136,9 @@ bool ts_parse(const char *text, struct selector *out, char *error, size_t error_
 	if (slash)
 		*slash++ = '\0';
 	if (!end || end[1] || !protocol_parse(bracket, &out->protocol) || (slash && !ports_parse(slash, out))) {
-		snprintf(error, error_size, "\"%.80s\": expected [protocol] or [protocol/port] or [protocol/first-last], such as [tcp/443]", text);
+		snprintf(error, error_size,
+			"\"%.80s\": expected [protocol] or [protocol/port] or [protocol/first-last], such as [tcp/443]",
+			text);
 		return false;
 	}
 	return true;
@@ -155,8 +160,11 @@ static int prefix_len_of(const struct selector *selector)
 
 static void protocol_format(const struct selector *selector, char *out, size_t size)
 {
-	const char *name = selector->protocol == 6 ? "tcp" : selector->protocol == 17 ? "udp" : selector->protocol == 1 ? "icmp"
-			: selector->protocol == 58 ? "icmpv6" : NULL;
+	const char *name = selector->protocol == 6    ? "tcp"
+			   : selector->protocol == 17 ? "udp"
+			   : selector->protocol == 1  ? "icmp"
+			   : selector->protocol == 58 ? "icmpv6"
+						      : NULL;
 	char number[8], ports[32] = "";
 
 	out[0] = '\0';
@@ -216,15 +224,17 @@ static bool ports_contain(const struct selector *outer, const struct selector *i
 		return true;
 	if (ports_opaque(outer) || ports_opaque(inner))
 		return ports_opaque(outer) && ports_opaque(inner);
-	return outer->port_first <= inner->port_first && inner->port_last <= outer->port_last && inner->port_first <= inner->port_last;
+	return outer->port_first <= inner->port_first && inner->port_last <= outer->port_last &&
+	       inner->port_first <= inner->port_last;
 }
 
 bool ts_contains(const struct selector *outer, const struct selector *inner)
 {
 	size_t len = family_len(outer->family);
 
-	return outer->family == inner->family && (!outer->protocol || outer->protocol == inner->protocol) && ports_contain(outer, inner) &&
-	       memcmp(outer->first, inner->first, len) <= 0 && memcmp(inner->last, outer->last, len) <= 0;
+	return outer->family == inner->family && (!outer->protocol || outer->protocol == inner->protocol) &&
+	       ports_contain(outer, inner) && memcmp(outer->first, inner->first, len) <= 0 &&
+	       memcmp(inner->last, outer->last, len) <= 0;
 }
 
 static bool ports_intersect(const struct selector *a, const struct selector *b, struct selector *out)
@@ -253,7 +263,8 @@ bool ts_intersect(const struct selector *a, const struct selector *b, struct sel
 	return memcmp(out->first, out->last, len) <= 0 && ports_intersect(a, b, out);
 }
 
-bool ts_list_contains(const struct selector *outer, unsigned outer_count, const struct selector *inner, unsigned inner_count)
+bool ts_list_contains(
+	const struct selector *outer, unsigned outer_count, const struct selector *inner, unsigned inner_count)
 {
 	for (unsigned i = 0; i < inner_count; i++) {
 		bool found = false;
@@ -282,8 +293,8 @@ static unsigned narrowed_add(struct selector *items, unsigned count, const struc
 	return kept;
 }
 
-unsigned ts_narrow(const struct selector *offered, unsigned offered_count, const struct selector *configured, unsigned configured_count,
-	struct selector out[static SELECTORS_MAX])
+unsigned ts_narrow(const struct selector *offered, unsigned offered_count, const struct selector *configured,
+	unsigned configured_count, struct selector out[static SELECTORS_MAX])
 {
 	unsigned count = 0;
 

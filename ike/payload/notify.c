@@ -11,13 +11,38 @@ static const struct {
 	{                                                                                                              \
 		type, #type                                                                                            \
 	}
-	NAME(UNSUPPORTED_CRITICAL_PAYLOAD), NAME(INVALID_IKE_SPI), NAME(INVALID_MAJOR_VERSION), NAME(INVALID_SYNTAX), NAME(INVALID_MESSAGE_ID),
-	NAME(INVALID_SPI), NAME(NO_PROPOSAL_CHOSEN), NAME(INVALID_KE_PAYLOAD), NAME(AUTHENTICATION_FAILED), NAME(SINGLE_PAIR_REQUIRED),
-	NAME(NO_ADDITIONAL_SAS), NAME(INTERNAL_ADDRESS_FAILURE), NAME(FAILED_CP_REQUIRED), NAME(TS_UNACCEPTABLE), NAME(INVALID_SELECTORS),
-	NAME(TEMPORARY_FAILURE), NAME(CHILD_SA_NOT_FOUND), NAME(INITIAL_CONTACT), NAME(SET_WINDOW_SIZE), NAME(ADDITIONAL_TS_POSSIBLE),
-	NAME(IPCOMP_SUPPORTED), NAME(NAT_DETECTION_SOURCE_IP), NAME(NAT_DETECTION_DESTINATION_IP), NAME(COOKIE), NAME(USE_TRANSPORT_MODE),
-	NAME(HTTP_CERT_LOOKUP_SUPPORTED), NAME(REKEY_SA), NAME(ESP_TFC_PADDING_NOT_SUPPORTED), NAME(NON_FIRST_FRAGMENTS_ALSO),
-	NAME(MOBIKE_SUPPORTED), NAME(FRAGMENTATION_SUPPORTED), NAME(SIGNATURE_HASH_ALGORITHMS),
+	NAME(UNSUPPORTED_CRITICAL_PAYLOAD),
+	NAME(INVALID_IKE_SPI),
+	NAME(INVALID_MAJOR_VERSION),
+	NAME(INVALID_SYNTAX),
+	NAME(INVALID_MESSAGE_ID),
+	NAME(INVALID_SPI),
+	NAME(NO_PROPOSAL_CHOSEN),
+	NAME(INVALID_KE_PAYLOAD),
+	NAME(AUTHENTICATION_FAILED),
+	NAME(SINGLE_PAIR_REQUIRED),
+	NAME(NO_ADDITIONAL_SAS),
+	NAME(INTERNAL_ADDRESS_FAILURE),
+	NAME(FAILED_CP_REQUIRED),
+	NAME(TS_UNACCEPTABLE),
+	NAME(INVALID_SELECTORS),
+	NAME(TEMPORARY_FAILURE),
+	NAME(CHILD_SA_NOT_FOUND),
+	NAME(INITIAL_CONTACT),
+	NAME(SET_WINDOW_SIZE),
+	NAME(ADDITIONAL_TS_POSSIBLE),
+	NAME(IPCOMP_SUPPORTED),
+	NAME(NAT_DETECTION_SOURCE_IP),
+	NAME(NAT_DETECTION_DESTINATION_IP),
+	NAME(COOKIE),
+	NAME(USE_TRANSPORT_MODE),
+	NAME(HTTP_CERT_LOOKUP_SUPPORTED),
+	NAME(REKEY_SA),
+	NAME(ESP_TFC_PADDING_NOT_SUPPORTED),
+	NAME(NON_FIRST_FRAGMENTS_ALSO),
+	NAME(MOBIKE_SUPPORTED),
+	NAME(FRAGMENTATION_SUPPORTED),
+	NAME(SIGNATURE_HASH_ALGORITHMS),
 #undef NAME
 };
 
@@ -55,7 +80,8 @@ void payload_notify_write_data(struct message_writer *m, uint16_t type, const vo
 bool message_find_notify(const struct ike_message *message, uint16_t type, struct payload_notify *out)
 {
 	for (unsigned i = 0; i < message->count; i++)
-		if (message->payloads[i].type == PAYLOAD_NOTIFY && payload_notify_read(message->payloads[i].body, out) && out->type == type)
+		if (message->payloads[i].type == PAYLOAD_NOTIFY &&
+			payload_notify_read(message->payloads[i].body, out) && out->type == type)
 			return true;
 	return false;
 }
@@ -63,8 +89,8 @@ bool message_find_notify(const struct ike_message *message, uint16_t type, struc
 bool message_find_error(const struct ike_message *message, struct payload_notify *out)
 {
 	for (unsigned i = 0; i < message->count; i++)
-		if (message->payloads[i].type == PAYLOAD_NOTIFY && payload_notify_read(message->payloads[i].body, out) &&
-			out->type < NOTIFY_STATUS_FIRST)
+		if (message->payloads[i].type == PAYLOAD_NOTIFY &&
+			payload_notify_read(message->payloads[i].body, out) && out->type < NOTIFY_STATUS_FIRST)
 			return true;
 	return false;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ike/payload/sa.h"
 
-#define LAST 0u
-#define MORE_PROPOSALS 2u
-#define MORE_TRANSFORMS 3u
+#define LAST		     0u
+#define MORE_PROPOSALS	     2u
+#define MORE_TRANSFORMS	     3u
 #define ATTRIBUTE_KEY_LENGTH 14u
-#define KEY_BITS_UNUSABLE UINT16_MAX
-#define ATTRIBUTE_SHORT 0x8000u /* the value is the two bytes behind the type */
+#define KEY_BITS_UNUSABLE    UINT16_MAX
+#define ATTRIBUTE_SHORT	     0x8000u /* the value is the two bytes behind the type */
 
-/* Attributes of one transform (RFC 7296 3.3.5). One that is not known makes the transform unacceptable: key_bits then is
- * one that no algorithm has. */
+/* Attributes of one transform (RFC 7296 3.3.5). One that is not known makes the transform unacceptable: key_bits then
+ * is one that no algorithm has. */
 static bool attributes_read(struct reader *r, struct transform *out)
 {
 	while (reader_left(r)) {
@@ -123,7 +123,8 @@ static void transform_write(struct writer *w, const struct transform *transform,
 	write_length_here(w, length_at, at);
 }
 
-static void proposal_write(struct writer *w, const struct proposal *proposal, uint8_t number, bool last, const void *spi, uint8_t spi_len)
+static void proposal_write(
+	struct writer *w, const struct proposal *proposal, uint8_t number, bool last, const void *spi, uint8_t spi_len)
 {
 	size_t at = writer_len(w), length_at;
 

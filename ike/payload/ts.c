@@ -3,7 +3,7 @@
 
 #define TS_IPV4_ADDR_RANGE 7u
 #define TS_IPV6_ADDR_RANGE 8u
-#define TS_HEADER_LEN 8u
+#define TS_HEADER_LEN	   8u
 
 /* One selector of a type that is known; the substructure's length has been taken off. */
 static bool selector_read(struct reader *r, uint8_t type, struct selector *out)
@@ -16,7 +16,8 @@ static bool selector_read(struct reader *r, uint8_t type, struct selector *out)
 	out->port_last = read_u16(r);
 	read_copy(r, out->first, len);
 	read_copy(r, out->last, len);
-	/* Ports 65535-0 mean OPAQUE (3.13.1) and stay as they are; an address range that runs backwards means nothing. */
+	/* Ports 65535-0 mean OPAQUE (3.13.1) and stay as they are; an address range that runs backwards means nothing.
+	 */
 	return reader_done(r) && memcmp(out->first, out->last, len) <= 0;
 }
 
