@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Completion of espalier(8) for bash: commands, options, files, and the names of the running daemon's connections.
 
 _espalier_commands="status up down rekey reload sas drops events config version help"
