@@ -33,7 +33,7 @@ charon-systemd {{
 swanctl {{ load = random openssl pem pkcs1 pkcs8 x509 pubkey sha1 sha2 }}
 """
 
-SWANCTL_CONF = """\
+CONNECTION_CONF = """\
 connections {{ {name} {{
     version = 2
     local_addrs = {local}
@@ -59,7 +59,11 @@ connections {{ {name} {{
         start_action = none
     }} }}
 }} }}
-secrets {{ ike-lab {{ secret = "{psk}" }} }}
+secrets {{ ike-{name} {{
+    id-1 = {local_id}
+    id-2 = {remote_id}
+    secret = "{psk}"
+}} }}
 """
 
 
@@ -85,13 +89,17 @@ class NamespaceHost:
 
 
 class Charon:
-    """`host`: a NamespaceHost or a Uml. ESP is strongSwan's own (kernel-libipsec), in a Uml that kernel's."""
+    """
+    `host`: a NamespaceHost or a Uml. ESP is strongSwan's own (kernel-libipsec), in a Uml that kernel's. `tunnels`: one
+    Tunnel or several; the methods of an end are about the first.
+    """
 
     kind = "strongSwan"
 
-    def __init__(self, host, tunnel, raw_esp=False):
+    def __init__(self, host, tunnels, raw_esp=False):
         self.host = host
-        self.tunnel = tunnel
+        self.tunnels = list(tunnels) if isinstance(tunnels, (list, tuple)) else [tunnels]
+        self.tunnel = self.tunnels[0]
         self.dir = host.folder
         self.vici = f"/run/charon-{host.name}.vici" if host.kernel_esp else f"{host.path(self.dir)}/vici"
         self.process = None
@@ -100,17 +108,20 @@ class Charon:
         self._write(raw_esp)
 
     def _write(self, raw_esp):
-        t = self.tunnel
         esp = "" if self.host.kernel_esp else "kernel-libipsec"
         (self.dir / "strongswan.conf").write_text(STRONGSWAN_CONF.format(
             plugins=PLUGINS.format(esp=esp), dir=self.host.path(self.dir), vici=self.vici,
             raw_esp="yes" if raw_esp else "no"))
         conf = self.dir / "swanctl" / "swanctl.conf"
         conf.touch(mode=0o600)
-        conf.write_text(SWANCTL_CONF.format(
+        conf.write_text("".join(self._connection(t) for t in self.tunnels))
+
+    @staticmethod
+    def _connection(t):
+        return CONNECTION_CONF.format(
             name=t.name, child=t.child, local=t.local, remote=t.remote, ike=t.ike, esp=t.esp, psk=t.psk,
             encap="yes" if t.encap else "no", local_id=t.local_id, remote_id=t.remote_id,
-            local_ts=",".join(t.local_ts), remote_ts=",".join(t.remote_ts)))
+            local_ts=",".join(t.local_ts), remote_ts=",".join(t.remote_ts))
 
     def _env(self):
         where = self.host.path(self.dir)
@@ -138,9 +149,9 @@ class Charon:
         return f"--- {self.host.name} charon.log\n" + "\n".join(text.splitlines()[-30:])
 
     # ---- an end of a tunnel
-    def up(self):
+    def up(self, name=None):
         try:
-            self.swanctl("--initiate", "--child", self.tunnel.child, "--timeout", "10")
+            self.swanctl("--initiate", "--child", self.tunnel.child, "--ike", name or self.tunnel.name, "--timeout", "10")
         except Failed as error:
             raise Failed(f"{error}\n{self.logs()}") from error
 
