@@ -28,6 +28,29 @@ def _entry(value, indent):
     return f" {json.dumps(value)}\n"
 
 
+class Notify:
+    """The socket of sd_notify(3): ready() turns true when the program has said READY=1."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        self.path.unlink(missing_ok=True)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.socket.bind(str(self.path))
+        self.env = {"NOTIFY_SOCKET": str(self.path)}
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def ready(self):
+        try:
+            return b"READY=1" in self.socket.recv(4096).split(b"\n")
+        except BlockingIOError:
+            return False
+
+
 class Gateway:
     """
     `agent` and `ike` are more keys of these sections of the configuration. The files of the run stand in `dir`:
@@ -74,12 +97,13 @@ class Gateway:
         self.start_agent()
         self.start_ike()
 
-    def spawn_agent(self, *options):
-        return self.ns.spawn(BUILD / "espalier-agent", "-c", self.config, *options, log=self.dir / "agent.log")
+    def spawn_agent(self, *options, env=None):
+        return self.ns.spawn(BUILD / "espalier-agent", "-c", self.config, *options, log=self.dir / "agent.log", env=env)
 
     def start_agent(self):
-        self.agent = self.spawn_agent()
-        self._wait("espalier-agent is ready", self.agent, lambda: self._accepts(self.dir / "agent.sock"))
+        with Notify(self.dir / "agent.notify") as notify:
+            self.agent = self.spawn_agent(env=notify.env)
+            self._wait("espalier-agent is ready", self.agent, notify.ready)
 
     def start_ike(self):
         self.ike = self.ns.spawn(BUILD / "espalier-ike", "-c", self.config, log=self.dir / "ike.log")
@@ -88,17 +112,12 @@ class Gateway:
     def _wait(self, what, process, condition):
         def check():
             if not process.alive():
-                raise Failed(f"{process.argv[4]} ended with {process.popen.returncode}\n{process.tail()}")
+                raise Failed(f"{what}: it ended with {process.popen.returncode}\n{process.tail()}")
             return condition()
         try:
             wait_until(what, check, READY_SECONDS)
         except Failed as error:
             raise Failed(f"{error}\n{process.tail()}") from error
-
-    @staticmethod
-    def _accepts(path):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            return probe.connect_ex(str(path)) == 0
 
     def _serving(self):
         if not self.api.exists():
