@@ -38,7 +38,7 @@ static int parents_make(const char *path)
 
 	if (strlen(path) >= sizeof(part))
 		return -ENAMETOOLONG;
-	strcpy(part, path);
+	memcpy(part, path, strlen(path) + 1);
 	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		int err;
 

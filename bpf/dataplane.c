@@ -35,7 +35,7 @@ static int libbpf_log(enum libbpf_print_level level, const char *format, va_list
 	while (len > 0 && line[len - 1] == '\n')
 		line[--len] = '\0';
 	if (level == LIBBPF_WARN && strncmp(line, "libbpf: ", 8) == 0 && !libbpf_warning[0])
-		strcpy(libbpf_warning, line + 8);
+		snprintf(libbpf_warning, sizeof(libbpf_warning), "%s", line + 8);
 	log_debug("%s", line);
 	return 0;
 }
