@@ -30,25 +30,26 @@ struct flow {
 
 enum selector_match { MATCH_NO, MATCH_YES, MATCH_BUT_PORTS };
 
-static __always_inline int ports_any(__u16 first, __u16 last)
+/* One side's ports. 0-65535 is any; first above last is OPAQUE, for packets without ports alone (RFC 7296 3.13.1). */
+static __always_inline enum selector_match ports_match(const struct flow *f, __u16 port_number, __u16 first, __u16 last)
 {
-	return first == 0 && last == 0xffff;
+	if (first == 0 && last == 0xffff)
+		return MATCH_YES;
+	if (!f->has_ports)
+		return first > last ? MATCH_YES : MATCH_BUT_PORTS;
+	return port_number >= first && port_number <= last ? MATCH_YES : MATCH_NO;
 }
 
-static __always_inline int port_in(__u16 number, __u16 first, __u16 last)
+static __always_inline enum selector_match both_match(enum selector_match a, enum selector_match b)
 {
-	return number >= first && number <= last;
+	if (a == MATCH_NO || b == MATCH_NO)
+		return MATCH_NO;
+	return a == MATCH_BUT_PORTS ? a : b;
 }
 
 #define SELECTOR_MATCH_PORTS(s, f)                                                                                     \
-	(ports_any((s)->local_port_first, (s)->local_port_last) &&                                                     \
-				ports_any((s)->remote_port_first, (s)->remote_port_last)                               \
-			? MATCH_YES                                                                                    \
-		: !(f)->has_ports ? MATCH_BUT_PORTS                                                                    \
-		: port_in((f)->local_port, (s)->local_port_first, (s)->local_port_last) &&                             \
-				port_in((f)->remote_port, (s)->remote_port_first, (s)->remote_port_last)               \
-			? MATCH_YES                                                                                    \
-			: MATCH_NO)
+	both_match(ports_match(f, (f)->local_port, (s)->local_port_first, (s)->local_port_last),                       \
+		ports_match(f, (f)->remote_port, (s)->remote_port_first, (s)->remote_port_last))
 
 __noinline int selector4_match(const struct policy4_selector *s, const struct flow *f)
 {

@@ -101,9 +101,15 @@ static int table_reserve(struct policy_table *table, uint32_t more)
 	return 0;
 }
 
+/* A range, or OPAQUE, which is written backwards (RFC 7296 3.13.1). */
+static bool ports_valid(const struct selector *s)
+{
+	return s->port_first <= s->port_last || (s->port_first == UINT16_MAX && s->port_last == 0);
+}
+
 static bool selector_valid(const struct selector *s)
 {
-	return (s->family == 4 || s->family == 6) && s->port_first <= s->port_last &&
+	return (s->family == 4 || s->family == 6) && ports_valid(s) &&
 	       addr_number(s->family, s->first) <= addr_number(s->family, s->last);
 }
 

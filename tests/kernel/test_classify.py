@@ -106,6 +106,8 @@ def world():
     c.policy(PROTECT, selector("10.1.0.0/16"), selector("10.3.0.5-10.3.0.9", UDP_), 9)
     c.policy(PROTECT, selector("10.1.0.0/16", TCP_), selector("10.4.0.0/16", TCP_, (80, 90)), 10)
     c.policy(PROTECT, selector("10.1.0.0/16", ICMP_), selector("10.5.0.0/16", ICMP_, (8 << 8, 8 << 8 | 255)), 11)
+    c.policy(PROTECT, selector("10.1.0.0/16", UDP_), selector("10.6.0.0/16", UDP_, (53, 53)), 14)
+    c.policy(PROTECT, selector("10.1.0.0/16", UDP_), selector("10.6.0.0/16", UDP_, (65535, 0)), 15)  # OPAQUE
     c.policy(PROTECT, selector("fd01::/16"), selector("fd02::/16"), 12)
     c.policy(PROTECT, selector("fd01::/16", TCP_), selector("fd03::5-fd03::ffff:1", TCP_, (443, 443)), 13)
     yield c
@@ -347,10 +349,13 @@ def test_plain_out_meta(nic, packet, protocol, flags, family, l3, payload):
     ("pass", "FRAGMENT_PORTS", "10.1.0.5", "10.4.0.5", 8080),
     ("pass", "pass", "10.1.0.5", "10.3.0.5", 53),  # TCP, and the selectors are for UDP
     (7, 7, "10.1.0.5", "10.2.0.5", 53),
+    (14, 15, "10.1.0.5", "10.6.0.5", 53),  # OPAQUE takes what has no ports
+    ("pass", 15, "10.1.0.5", "10.6.0.5", 54),
     ("PLAINTEXT_IN", "pass", "10.4.0.5", "10.1.0.5", None),  # inbound: later fragments are harmless without the first
 ])
 def test_fragments_and_ports(nic, first, later, src, dst, dport):
-    parts = ipv4_fragments(inner(src, dst) / TCP(sport=80, dport=dport or 1000) / Raw(b"x" * 100))
+    transport = UDP if dst.startswith("10.6.") else TCP
+    parts = ipv4_fragments(inner(src, dst) / transport(sport=80, dport=dport or 1000) / Raw(b"x" * 100))
     fates = []
     for part in parts[:2]:
         answer = nic.frame(part)
