@@ -208,6 +208,84 @@ static void ike_keys_order(void **state)
 	assert_memory_equal(again.r.salt, stream + 116, 4);
 }
 
+/* Whole derivations against the same ones computed by Python's hmac module. */
+static void derivation_vectors(void **state)
+{
+	static const char *const gcm_want =
+		"c5915c6ff1c167c9017c20fa71d145f3e9697709eafafc68a74ac182d1593debe88b742f48b49ef11e6b2b2383ee534a" /* d
+														    */
+		"6d9e6e00fcb168388d54b6e255a9539ed70a162de90a76a4297f4021a7808e09728549c9" /* ei */
+		"1d6094923ed366d43702cea4515ee102df2c51fb2dd70de8bde5515a036f82f1517285ef" /* er */
+		"7a7a83ed5dfab6556cb402b4b5c31d84718084cd6318fe28437f4abe1ceb1f70611fe72330fc10ce9b92a66e3aa94b1d"
+		"dd60847d0febad14f9defd7bdb7f92bafec86984011430361168e711765208815aa98e85e5801a6c719ef7dd619b4f2f";
+	static const char *const gcm_child =
+		"13a937863c17fe07dda4ae3722604198181b882f" /* initiator to responder: key, salt */
+		"c841078ea6bef8f391809986d1799ab19508439b";
+	static const char *const cbc_child = "491a383d9a0387c22b85b691e5471a7f67a3b05e83a27f115d57aa54e4a3708d"
+					     "00013ee373dc913a7380c1f67fb2aa22a7fd6f439201826fc6709a4ff1182098"
+					     "ebc2f45b7ecc20cba8bb4582598d90a29578d9162b1b7b20f8702d17e10f6fc3"
+					     "8df6588c36995baf2722be889a5e28e9d0c67f5ffca34707100abc3a38f43baf";
+	struct suite esp_gcm = {.encr = {TRANSFORM_ENCR, ENCR_AES_GCM_16, 128}};
+	struct suite esp_cbc = {
+		.encr = {TRANSFORM_ENCR, ENCR_AES_CBC, 256}, .integ = {TRANSFORM_INTEG, INTEG_HMAC_SHA2_256_128, 0}};
+	uint8_t nonces[64], secret[32], want[256];
+	struct bytes ni = {nonces, 32}, nr = {nonces + 32, 32}, shared = {secret, 32};
+	struct child_keys in, out;
+	struct ike_keys keys, again;
+
+	(void)state;
+	for (unsigned i = 0; i < 32; i++) {
+		nonces[i] = (uint8_t)i;
+		nonces[32 + i] = (uint8_t)(64 + i);
+	}
+	memset(secret, 0x5a, sizeof(secret));
+	assert_true(ike_keys_derive(&keys, &gcm_suite, shared, ni, nr, 0x0102030405060708, 0x1112131415161718, NULL));
+	unhex(gcm_want, want);
+	assert_memory_equal(keys.d, want, 48);
+	assert_memory_equal(keys.i.encr_key, want + 48, 32);
+	assert_memory_equal(keys.i.salt, want + 80, 4);
+	assert_memory_equal(keys.r.encr_key, want + 84, 32);
+	assert_memory_equal(keys.r.salt, want + 116, 4);
+	assert_memory_equal(keys.pi, want + 120, 48);
+	assert_memory_equal(keys.pr, want + 168, 48);
+	assert_true(ike_keys_derive(&again, &cbc_suite, shared, ni, nr, 0x0102030405060708, 0x1112131415161718, &keys));
+	unhex("4b01d0e9d0c56461a0b96c9035ca98b8b85dae9f61a0cd8ffa96eb00e06dc3e1", want);
+	assert_memory_equal(again.d, want, 32);
+	unhex("54c07bf48595f907ff23f5149314113d58069ecad6994a47a24eb51e460d399f", want);
+	assert_memory_equal(again.pr, want, 32);
+	unhex(gcm_child, want); /* with PFS */
+	assert_true(child_keys_derive(&keys, &esp_gcm, shared, ni, nr, true, &in, &out));
+	assert_memory_equal(out.encr, want, 16);
+	assert_memory_equal(out.salt, want + 16, 4);
+	assert_memory_equal(in.encr, want + 20, 16);
+	assert_memory_equal(in.salt, want + 36, 4);
+	unhex(cbc_child, want); /* without */
+	assert_true(child_keys_derive(&keys, &esp_cbc, (struct bytes){0}, ni, nr, false, &in, &out));
+	assert_memory_equal(in.encr, want, 32);
+	assert_memory_equal(in.integ, want + 32, 32);
+	assert_memory_equal(out.encr, want + 64, 32);
+	assert_memory_equal(out.integ, want + 96, 32);
+}
+
+/* RFC 8031 Appendix A: random octets before their bits are fixed, public values, secret. */
+static void x25519_vector(void **state)
+{
+	uint8_t random_i[32], public_i[32], public_r[32], shared[32], got[DH_SHARED_MAX];
+	struct dh *dh;
+
+	(void)state;
+	unhex("751fb4308655b476b6789b7325f9ea8cddd16a58533ff6d9e60009464a5f9d94", random_i);
+	unhex("48d5ddd4061257ba166fa3f9bbdb74f1a4e81c089384fa77f790709f0dfbc766", public_i);
+	unhex("0be7c1f5aad87d7e448662673298a443478b859745179eaf564c79c0ef6eee25", public_r);
+	unhex("c74950607a12327f3204d94b6825bfb068b7f8319a9e3708ed3d43ce8130c950", shared);
+	dh = dh_from_private(KE_X25519, (struct bytes){random_i, 32});
+	assert_non_null(dh);
+	assert_memory_equal(dh_public(dh).data, public_i, 32);
+	assert_int_equal(dh_compute(dh, (struct bytes){public_r, 32}, got), 32);
+	assert_memory_equal(got, shared, 32);
+	dh_free(dh);
+}
+
 static void child_keys_cross(void **state)
 {
 	struct bytes shared = {(const uint8_t *)"0123456789abcdef0123456789abcdef", 32},
@@ -248,6 +326,8 @@ int main(void)
 		cmocka_unit_test(both_sides_agree),
 		cmocka_unit_test(trivial_values_are_refused),
 		cmocka_unit_test(ike_keys_order),
+		cmocka_unit_test(derivation_vectors),
+		cmocka_unit_test(x25519_vector),
 		cmocka_unit_test(child_keys_cross),
 		cmocka_unit_test(psk_auth),
 	};

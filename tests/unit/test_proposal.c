@@ -32,8 +32,10 @@ static const struct {
 	{PROTOCOL_IKE, "aes256gcm16-prfsha256-x25519-esn", NULL, "no place"},
 	{PROTOCOL_ESP, "aes256gcm16-prfsha256", NULL, "no place"},
 	{PROTOCOL_ESP, "aes256gcm16-sha256", NULL, "its own integrity"},
-	{PROTOCOL_ESP, "3des-sha1", NULL, "\"3des\" is no algorithm known here"},
+	{PROTOCOL_ESP, "3des-sha1", NULL, "\"3des\" is an algorithm that is not done here"},
 	{PROTOCOL_ESP, "", NULL, "no algorithm"},
+	{PROTOCOL_IKE, "aes256-sha265-x25519", NULL, "\"sha265\" is no algorithm; expected some of: aes128gcm16"},
+	{PROTOCOL_IKE, "aes256-sha256-modp1024", NULL, "\"modp1024\" is an algorithm that is not done here"},
 };
 
 static void parse(void **state)
@@ -147,14 +149,77 @@ static void mismatch_says_what_to_change(void **state)
 	theirs.items[0].transforms[theirs.items[0].count - 1].id = 2; /* modp1024 */
 	assert_true(proposal_mismatch(&ours, &theirs, "connection home", text, sizeof(text)) > 0);
 	assert_non_null(strstr(text, "connection home: no proposal in common"));
-	assert_non_null(strstr(text, "key exchange: the peer offers modp1024; configured here is x25519, ecp256"));
+	assert_non_null(strstr(text,
+		"  key exchange: the peer offers modp1024, configured here is x25519, ecp256; add x25519 at the peer "
+		"(nothing of what it offers can be done here)\n"));
 	assert_null(strstr(text, "encryption"));
 	list_of("aes256-sha256-x25519 aes128-sha384-x25519", PROTOCOL_IKE, &ours);
 	list_of("aes256-sha384-x25519", PROTOCOL_IKE, &theirs);
 	proposal_mismatch(&ours, &theirs, "connection home", text, sizeof(text));
-	assert_non_null(strstr(text, "closest are"));
+	assert_non_null(strstr(text, "closest are the peer's proposal #1 (aes256-prfsha384-sha384-x25519) and #"));
+	list_of("aes256gcm16-x25519", PROTOCOL_ESP, &ours);
+	list_of("aes128gcm16", PROTOCOL_ESP, &theirs);
+	proposal_mismatch(&ours, &theirs, "child net", text, sizeof(text));
+	assert_non_null(strstr(text,
+		"encryption: the peer offers aes128gcm16, configured here is aes256gcm16; add aes256gcm16 at "
+		"the peer, or aes128gcm16 to \"esp_proposals\" here\n"));
+	assert_non_null(strstr(text,
+		"key exchange: the peer offers none, configured here is x25519; add x25519 at the peer, or leave "
+		"it out of \"esp_proposals\" here\n"));
+	list_of("aes256gcm16", PROTOCOL_ESP, &ours);
+	list_of("aes256gcm16-x25519", PROTOCOL_ESP, &theirs);
+	proposal_mismatch(&ours, &theirs, "child net", text, sizeof(text));
+	assert_non_null(strstr(text,
+		"key exchange: the peer offers x25519, configured here is none; leave it out at the peer, or x25519"));
+	list_of("aes256gcm16-esn", PROTOCOL_ESP, &ours);
+	list_of("aes256gcm16", PROTOCOL_ESP, &theirs);
+	proposal_mismatch(&ours, &theirs, "child net", text, sizeof(text));
+	assert_non_null(strstr(text, "extended sequence numbers: the peer offers noesn, configured here is esn"));
+	list_of("aes256-sha256-x25519 aes128-sha384-x25519", PROTOCOL_IKE, &ours);
+	list_of("aes256-sha384-x25519", PROTOCOL_IKE, &theirs);
 	for (size_t size = 0; size < 64; size++) /* cut short, never past the end */
 		assert_true(proposal_mismatch(&ours, &theirs, "connection home", text, size) <= size);
+}
+
+/* RFC 7296 3.3.6: a type that is not understood makes the proposal unacceptable, and the report says so. */
+static void unknown_types_are_not_chosen(void **state)
+{
+	struct proposal_list ours, theirs;
+	struct suite suite;
+	char text[2048];
+
+	(void)state;
+	list_of("aes256gcm16-prfsha256-x25519", PROTOCOL_IKE, &ours);
+	theirs = ours;
+	assert_true(proposal_choose(&ours, &theirs, false, &suite));
+	theirs.items[0].transforms[theirs.items[0].count++] =
+		(struct transform){.type = 6, .id = 36}; /* ADDKE1: ML-KEM-768 */
+	assert_false(proposal_choose(&ours, &theirs, false, &suite));
+	assert_false(proposal_accept(&ours, &theirs, false, &suite));
+	proposal_mismatch(&ours, &theirs, "home", text, sizeof(text));
+	assert_non_null(strstr(text, "additional key exchanges"));
+}
+
+/* The padding inside struct transform must not count. */
+static void padding_does_not_count(void **state)
+{
+	struct proposal_list ours, theirs;
+	struct suite suite;
+
+	(void)state;
+	list_of("aes256gcm16-prfsha256-x25519", PROTOCOL_IKE, &ours);
+	memset(&theirs, 0xaa, sizeof(theirs));
+	theirs.count = 1;
+	theirs.items[0].number = 1;
+	theirs.items[0].protocol = PROTOCOL_IKE;
+	theirs.items[0].spi_len = 0;
+	theirs.items[0].count = ours.items[0].count;
+	for (unsigned i = 0; i < ours.items[0].count; i++) {
+		theirs.items[0].transforms[i].type = ours.items[0].transforms[i].type;
+		theirs.items[0].transforms[i].id = ours.items[0].transforms[i].id;
+		theirs.items[0].transforms[i].key_bits = ours.items[0].transforms[i].key_bits;
+	}
+	assert_true(proposal_choose(&ours, &theirs, false, &suite));
 }
 
 static void defaults_are_whole(void **state)
@@ -175,6 +240,8 @@ int main(void)
 		cmocka_unit_test(choose),
 		cmocka_unit_test(accept_only_what_was_offered),
 		cmocka_unit_test(mismatch_says_what_to_change),
+		cmocka_unit_test(unknown_types_are_not_chosen),
+		cmocka_unit_test(padding_does_not_count),
 		cmocka_unit_test(defaults_are_whole),
 	};
 

@@ -83,6 +83,11 @@ static const struct {
 	{"10.1.0.0/16[tcp/80]", "10.1.0.0/24[tcp/443]", ""},
 	{"10.1.0.5 10.1.0.0/16", "10.1.0.0/16", "10.1.0.0/16"}, /* the packet's own selector is within the whole */
 	{"10.0.0.1-10.0.0.9", "10.0.0.4-10.0.0.20", "10.0.0.4-10.0.0.9"},
+	/* opaque ports are part of any, and of no range (RFC 4301 4.4.1.1) */
+	{"10.1.0.0/16[tcp/opaque]", "10.1.0.0/16", "10.1.0.0/16[tcp/opaque]"},
+	{"10.1.0.0/16", "10.1.0.0/16[tcp/opaque]", "10.1.0.0/16[tcp/opaque]"},
+	{"10.1.0.0/16[tcp/opaque]", "10.1.0.0/16[tcp/opaque]", "10.1.0.0/16[tcp/opaque]"},
+	{"10.1.0.0/16[tcp/opaque]", "10.1.0.0/16[tcp/1-65535]", ""},
 };
 
 static void narrow(void **state)
@@ -132,6 +137,10 @@ static const struct {
 	{"192.0.2.1", "fqdn:192.0.2.1", false},
 	{"keyid:abc", "keyid:abc", true},
 	{"keyid:abc", "abc", false},
+	{"@gw.example.com", "gw.example.com", true},
+	{"@@user@example.com", "user@example.com", true},
+	{"email:user@example.com", "user@example.com", true},
+	{"2001:db8::1", "2001:DB8:0::1", true},
 };
 
 static void ids_match(void **state)
@@ -146,6 +155,8 @@ static void ids_match(void **state)
 			fail_msg("%s against %s", id_rows[i].pattern, id_rows[i].id);
 	}
 	assert_false(ike_id_parse("", &(struct ike_id){0}));
+	assert_false(ike_id_parse("@", &(struct ike_id){0}));
+	assert_false(ike_id_parse("C=CH, O=Example, CN=gw", &(struct ike_id){0}));
 }
 
 static void ids_print_harmlessly(void **state)
@@ -155,6 +166,16 @@ static void ids_print_harmlessly(void **state)
 
 	(void)state;
 	assert_string_equal(ike_id_format(&id, text), "a?[2J");
+	memset(&id, 0xff, sizeof(id));
+	id.type = IKE_ID_KEY_ID;
+	id.len = IKE_ID_MAX;
+	assert_int_equal(strlen(ike_id_format(&id, text)), IKE_ID_MAX);
+	id.type = IKE_ID_DN; /* no DER at all */
+	assert_int_equal(strlen(ike_id_format(&id, text)), IKE_ID_MAX);
+	/* CN=gw */
+	id = (struct ike_id){
+		.type = IKE_ID_DN, .len = 15, .data = "\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02gw"};
+	assert_string_equal(ike_id_format(&id, text), "CN=gw");
 }
 
 int main(void)
