@@ -101,14 +101,16 @@ static bool public_value_set(struct dh *dh)
 		return EVP_PKEY_get_bn_param(dh->key, OSSL_PKEY_PARAM_PUB_KEY, &y) == 1 &&
 		       BN_bn2binpad(y, dh->public_value, dh->group->public_len) == dh->group->public_len;
 	case DH_ECP:
-		if (EVP_PKEY_get_octet_string_param(dh->key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &len) != 1 ||
+		if (EVP_PKEY_get_octet_string_param(dh->key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &len) !=
+				1 ||
 			len != dh->group->public_len + 1u || point[0] != POINT_CONVERSION_UNCOMPRESSED)
 			return false;
 		memcpy(dh->public_value, point + 1, dh->group->public_len);
 		return true;
 	default:
 		len = sizeof(dh->public_value);
-		return EVP_PKEY_get_raw_public_key(dh->key, dh->public_value, &len) == 1 && len == dh->group->public_len;
+		return EVP_PKEY_get_raw_public_key(dh->key, dh->public_value, &len) == 1 &&
+		       len == dh->group->public_len;
 	}
 }
 
@@ -164,7 +166,8 @@ static EVP_PKEY *ecp_private_key(const struct dh_group_info *info, struct bytes 
 {
 	OWN(builder_free) OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
 	OWN(bn_free) BIGNUM *d = BN_bin2bn(value.data, (int)value.len, NULL);
-	OWN(ec_group_free) EC_GROUP *group = EC_GROUP_new_by_curve_name(info->id == KE_ECP_256 ? NID_X9_62_prime256v1 : NID_secp384r1);
+	OWN(ec_group_free)
+	EC_GROUP *group = EC_GROUP_new_by_curve_name(info->id == KE_ECP_256 ? NID_X9_62_prime256v1 : NID_secp384r1);
 	OWN(ec_point_free) EC_POINT *q = group ? EC_POINT_new(group) : NULL;
 	uint8_t point[1 + DH_PUBLIC_MAX];
 	size_t len;
@@ -186,7 +189,8 @@ struct dh *dh_from_private(uint16_t group, struct bytes private_value)
 	if (!info || info->kind == DH_MODP)
 		return NULL;
 	if (info->kind == DH_X25519)
-		return dh_wrap(info, EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private_value.data, private_value.len));
+		return dh_wrap(info,
+			EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private_value.data, private_value.len));
 	return dh_wrap(info, ecp_private_key(info, private_value));
 }
 
@@ -205,7 +209,8 @@ static EVP_PKEY *modp_peer_key(const struct dh_group_info *info, struct bytes va
 	OWN(builder_free) OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
 	OWN(bn_free) BIGNUM *y = BN_bin2bn(value.data, (int)value.len, NULL);
 
-	if (!builder || !y || OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, info->name, 0) != 1 ||
+	if (!builder || !y ||
+		OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, info->name, 0) != 1 ||
 		OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_PUB_KEY, y) != 1)
 		return NULL;
 	return key_build(info, builder, EVP_PKEY_PUBLIC_KEY);
@@ -230,7 +235,8 @@ static EVP_PKEY *peer_key(const struct dh_group_info *info, struct bytes value)
 	return info->kind == DH_MODP ? modp_peer_key(info, value) : ecp_peer_key(info, value);
 }
 
-/* RFC 6989 2.1, 2.3: a MODP value in 2..p-2, an ECP point on its curve. X25519's all-zero result is refused by the derivation. */
+/* RFC 6989 2.1, 2.3: a MODP value in 2..p-2, an ECP point on its curve. X25519's all-zero result is refused by the
+ * derivation. */
 static bool peer_valid(EVP_PKEY *key, const struct dh_group_info *info)
 {
 	OWN(pkey_ctx_free) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
@@ -252,7 +258,8 @@ size_t dh_compute(const struct dh *dh, struct bytes peer, uint8_t out[static DH_
 	/* RFC 7296 2.14: a MODP secret is padded with zeroes to the length of the prime. */
 	if (dh->group->kind == DH_MODP && EVP_PKEY_CTX_set_dh_pad(context, 1) != 1)
 		return 0;
-	if (EVP_PKEY_derive_set_peer(context, theirs) != 1 || EVP_PKEY_derive(context, out, &len) != 1 || len != dh->group->shared_len) {
+	if (EVP_PKEY_derive_set_peer(context, theirs) != 1 || EVP_PKEY_derive(context, out, &len) != 1 ||
+		len != dh->group->shared_len) {
 		secret_wipe(out, DH_SHARED_MAX);
 		return 0;
 	}

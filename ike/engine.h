@@ -48,15 +48,15 @@ struct child_config {
 };
 
 struct auth_config {
-	uint8_t method; /* enum auth_method */
+	uint8_t method;	  /* enum auth_method */
 	struct ike_id id; /* local: IKE_ID_ANY means the address; remote: a pattern */
 };
 
 struct conn_config {
 	char name[IKE_NAME_MAX];
-	struct ip_addr local;	  /* IP_NONE: any; before dialling EFFECT_RESOLVE asks for the address to use */
-	struct ip_addr remote;	  /* IP_NONE: any (responder only), or a name not yet resolved */
-	bool remote_is_name;	  /* commands ENGINE_RESOLVED set `remote` */
+	struct ip_addr local;  /* IP_NONE: any; before dialling EFFECT_RESOLVE asks for the address to use */
+	struct ip_addr remote; /* IP_NONE: any (responder only), or a name not yet resolved */
+	bool remote_is_name;   /* commands ENGINE_RESOLVED set `remote` */
 	struct proposal_list proposals;
 	struct auth_config local_auth;
 	struct auth_config remote_auth;
@@ -84,30 +84,34 @@ void engine_config_free(struct engine_config *config);
 typedef void (*engine_random_fn)(void *context, void *out, size_t len);
 
 /* Takes ownership of `config`. NULL if memory is short. */
-struct ike_engine *engine_new(struct engine_config *config, engine_random_fn random, void *random_context, uint64_t now);
+struct ike_engine *engine_new(
+	struct engine_config *config, engine_random_fn random, void *random_context, uint64_t now);
 /* Wipes all keys. No effects are given for the SAs that still live. */
 void engine_free(struct ike_engine *engine);
 
 /* ---- in ------------------------------------------------------------------------------------------------------- */
-/* One UDP payload. On port 4500 the rim has taken off the non-ESP marker; a keepalive (one byte 0xff) may be passed and is ignored. */
-void engine_recv(struct ike_engine *engine, const struct endpoint *local, const struct endpoint *remote, struct bytes datagram, uint64_t now);
+/* One UDP payload. On port 4500 the rim has taken off the non-ESP marker; a keepalive (one byte 0xff) may be passed and
+ * is ignored. */
+void engine_recv(struct ike_engine *engine, const struct endpoint *local, const struct endpoint *remote,
+	struct bytes datagram, uint64_t now);
 void engine_tick(struct ike_engine *engine, uint64_t now);
 /* When engine_tick is due; UINT64_MAX: not at all. */
 uint64_t engine_deadline(const struct ike_engine *engine);
 
-/* Result of EFFECT_AUTH, by its `request`. `ok` false: no such secret. `auth` is the value of the AUTH payload, borrowed for the call. */
+/* Result of EFFECT_AUTH, by its `request`. `ok` false: no such secret. `auth` is the value of the AUTH payload,
+ * borrowed for the call. */
 void engine_answer(struct ike_engine *engine, uint64_t request, bool ok, struct bytes auth, uint64_t now);
 
 enum engine_command_kind {
-	ENGINE_UP,	/* conn, child ("" : all of conn) */
-	ENGINE_DOWN,	/* conn, child ("": the whole IKE SA) */
+	ENGINE_UP,   /* conn, child ("" : all of conn) */
+	ENGINE_DOWN, /* conn, child ("": the whole IKE SA) */
 	ENGINE_REKEY_CHILD,
 	ENGINE_REKEY_IKE,
-	ENGINE_ACQUIRE,	/* conn, child: traffic waits (trap) */
-	ENGINE_EXPIRE,	/* child_id, hard: the data path reports a lifetime */
+	ENGINE_ACQUIRE,	   /* conn, child: traffic waits (trap) */
+	ENGINE_EXPIRE,	   /* child_id, hard: the data path reports a lifetime */
 	ENGINE_PEER_MOVED, /* child_id, remote: an authenticated ESP packet came from there */
 	ENGINE_RESOLVED,   /* conn, remote.addr, local: the peer's address, and ours towards it (the route's source) */
-	ENGINE_PROBE,	/* conn: liveness check now */
+	ENGINE_PROBE,	   /* conn: liveness check now */
 };
 struct engine_command {
 	enum engine_command_kind kind;
@@ -122,8 +126,9 @@ struct engine_command {
 int engine_command(struct ike_engine *engine, const struct engine_command *command, uint64_t now);
 
 /*
- * New configuration: applies the difference. Unchanged connections and children (compared field by field) keep their SAs; SAs of removed or
- * changed ones are deleted, with a DELETE to the peer; new start_actions are taken. Takes ownership of `config`.
+ * New configuration: applies the difference. Unchanged connections and children (compared field by field) keep their
+ * SAs; SAs of removed or changed ones are deleted, with a DELETE to the peer; new start_actions are taken. Takes
+ * ownership of `config`.
  */
 void engine_reconfigure(struct ike_engine *engine, struct engine_config *config, uint64_t now);
 /* Send DELETE for every IKE SA (shutdown); give effects for the removals. */
@@ -158,22 +163,36 @@ struct child_install {
 };
 
 enum effect_kind {
-	EFFECT_SEND = 1,    /* send.bytes from send.local to send.remote; on port 4500 the rim puts the non-ESP marker in front */
-	EFFECT_KEEPALIVE,   /* send one byte 0xff from local to remote, without marker (RFC 3948 2.3) */
-	EFFECT_AUTH,	    /* ask the keeper; answer by engine_answer */
-	EFFECT_INSTALL_IN,  /* install the inbound SA of child.child_id (and its tunnel and policy), now */
+	EFFECT_SEND = 1,   /* send.bytes from send.local to send.remote; on port 4500 the rim puts the non-ESP marker in
+			      front */
+	EFFECT_KEEPALIVE,  /* send one byte 0xff from local to remote, without marker (RFC 3948 2.3) */
+	EFFECT_AUTH,	   /* ask the keeper; answer by engine_answer */
+	EFFECT_INSTALL_IN, /* install the inbound SA of child.child_id (and its tunnel and policy), now */
 	EFFECT_INSTALL_OUT, /* install the outbound SA (unless it stands already) and switch the tunnel to it */
 	EFFECT_REMOVE_OUT,  /* child_id: stop sending on it (before REMOVE_IN, at a delete) */
 	EFFECT_REMOVE_IN,   /* child_id: remove it wholly; `keep_policy`: the tunnel stays, fail closed */
 	EFFECT_MOVE,	    /* child_id: new local and remote endpoints */
 	EFFECT_EVENT,	    /* something a person wants to know */
-	EFFECT_RESOLVE,	    /* conn: resolve its remote name (or take its remote address) and find our address towards it, then ENGINE_RESOLVED */
+	EFFECT_RESOLVE, /* conn: resolve its remote name (or take its remote address) and find our address towards it,
+			   then ENGINE_RESOLVED */
 };
 
 enum ike_event_kind {
-	EVENT_IKE_UP = 1, EVENT_IKE_DOWN, EVENT_IKE_REKEYED, EVENT_CHILD_UP, EVENT_CHILD_DOWN, EVENT_CHILD_REKEYED,
-	EVENT_PEER_DEAD, EVENT_PROPOSAL_MISMATCH, EVENT_TS_MISMATCH, EVENT_AUTH_FAILED, EVENT_NO_CONNECTION, EVENT_MESSAGE_BAD,
-	EVENT_COOKIES_ON, EVENT_COOKIES_OFF, EVENT_ENDPOINT_MOVED,
+	EVENT_IKE_UP = 1,
+	EVENT_IKE_DOWN,
+	EVENT_IKE_REKEYED,
+	EVENT_CHILD_UP,
+	EVENT_CHILD_DOWN,
+	EVENT_CHILD_REKEYED,
+	EVENT_PEER_DEAD,
+	EVENT_PROPOSAL_MISMATCH,
+	EVENT_TS_MISMATCH,
+	EVENT_AUTH_FAILED,
+	EVENT_NO_CONNECTION,
+	EVENT_MESSAGE_BAD,
+	EVENT_COOKIES_ON,
+	EVENT_COOKIES_OFF,
+	EVENT_ENDPOINT_MOVED,
 };
 
 struct effect {
@@ -185,8 +204,9 @@ struct effect {
 		} send;
 		struct {
 			/*
-			 * PSK: AUTH = prf(prf(secret, "Key Pad for IKEv2"), octets) (RFC 7296 2.15), by the secret for (local_id, remote_id).
-			 * For verifying the peer the same is asked with the peer's octets, and the engine compares.
+			 * PSK: AUTH = prf(prf(secret, "Key Pad for IKEv2"), octets) (RFC 7296 2.15), by the secret for
+			 * (local_id, remote_id). For verifying the peer the same is asked with the peer's octets, and
+			 * the engine compares.
 			 */
 			uint64_t request;
 			enum auth_method method;
@@ -250,7 +270,8 @@ struct ike_info {
 	const struct child_info *children; /* valid during the call-back */
 };
 /* Call `fn` for each IKE SA. Everything passed is borrowed for the call. */
-void engine_each(const struct ike_engine *engine, void (*fn)(const struct ike_info *info, void *context), void *context);
+void engine_each(
+	const struct ike_engine *engine, void (*fn)(const struct ike_info *info, void *context), void *context);
 
 /* Counters of refused input: X(NAME, "sentence"). */
 #define IKE_COUNTERS(X)                                                                                                \

@@ -30,13 +30,15 @@ struct ike_id {
 
 /*
  * "192.0.2.1", "2001:db8::1", "gw.example.com", "user@example.com", "%any", and swanctl's prefixes "fqdn:", "email:",
- * "keyid:", "@" (FQDN), "@@" (e-mail). False for what is too long, and for a distinguished name ("C=CH, ..."), which needs certificates.
+ * "keyid:", "@" (FQDN), "@@" (e-mail). False for what is too long, and for a distinguished name ("C=CH, ..."), which
+ * needs certificates.
  */
 bool ike_id_parse(const char *text, struct ike_id *out);
 void ike_id_of_addr(const struct ip_addr *addr, struct ike_id *out);
 /* Same type and bytes; FQDN and e-mail without regard to case. */
 bool ike_id_equal(const struct ike_id *a, const struct ike_id *b);
-/* Does `id` satisfy the configured `pattern` (IKE_ID_ANY matches all; "*.example.com" and "*@example.com" match by suffix)? */
+/* Does `id` satisfy the configured `pattern` (IKE_ID_ANY matches all; "*.example.com" and "*@example.com" match by
+ * suffix)? */
 bool ike_id_matches(const struct ike_id *pattern, const struct ike_id *id);
 /* Printable, control characters escaped. Returns `out`. */
 const char *ike_id_format(const struct ike_id *id, char out[static IKE_ID_TEXT_LEN]);

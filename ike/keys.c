@@ -7,7 +7,7 @@
 #include "ike/transform.h"
 
 #define KEY_STREAM_MAX (3 * PRF_LEN_MAX + 2 * (64 + 32 + 4))
-#define SEED_MAX (DH_SHARED_MAX + 2 * IKE_NONCE_MAX + 16)
+#define SEED_MAX       (DH_SHARED_MAX + 2 * IKE_NONCE_MAX + 16)
 
 /* Lengths of one direction's protection from the suite; false if an algorithm is not known. */
 static bool sk_key_shape(const struct suite *suite, struct sk_key *key)
@@ -28,7 +28,8 @@ static bool sk_key_shape(const struct suite *suite, struct sk_key *key)
 	return true;
 }
 
-static bool skeyseed(const struct ike_keys *out, struct bytes shared, struct bytes ni, struct bytes nr, const struct ike_keys *old, uint8_t *seed)
+static bool skeyseed(const struct ike_keys *out, struct bytes shared, struct bytes ni, struct bytes nr,
+	const struct ike_keys *old, uint8_t *seed)
 {
 	uint8_t key[2 * IKE_NONCE_MAX];
 	struct writer w = writer_of(key, sizeof(key));
@@ -43,7 +44,8 @@ static bool skeyseed(const struct ike_keys *out, struct bytes shared, struct byt
 	return !w.error && prf_of(out->prf, (struct bytes){key, writer_len(&w)}, &shared, 1, seed);
 }
 
-/* SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr, in this order (RFC 7296 2.14); an AEAD's salt ends its SK_e (RFC 5282 7.1). */
+/* SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr, in this order (RFC 7296 2.14); an AEAD's salt ends its SK_e
+ * (RFC 5282 7.1). */
 static void keys_split(struct ike_keys *out, struct reader *r)
 {
 	read_copy(r, out->d, out->prf_len);
@@ -57,8 +59,8 @@ static void keys_split(struct ike_keys *out, struct reader *r)
 	read_copy(r, out->pr, out->prf_len);
 }
 
-bool ike_keys_derive(struct ike_keys *out, const struct suite *suite, struct bytes shared, struct bytes ni, struct bytes nr, uint64_t spi_i,
-	uint64_t spi_r, const struct ike_keys *old)
+bool ike_keys_derive(struct ike_keys *out, const struct suite *suite, struct bytes shared, struct bytes ni,
+	struct bytes nr, uint64_t spi_i, uint64_t spi_r, const struct ike_keys *old)
 {
 	uint8_t seed[SEED_MAX], stream[KEY_STREAM_MAX], seed_key[PRF_LEN_MAX];
 	struct writer w = writer_of(seed, sizeof(seed));
@@ -80,7 +82,8 @@ bool ike_keys_derive(struct ike_keys *out, const struct suite *suite, struct byt
 	/* SKEYSEED has the length of the PRF that made it, which at a rekey is the old SA's. */
 	seed_key_len = old ? old->prf_len : out->prf_len;
 	ok = !w.error && skeyseed(out, shared, ni, nr, old, seed_key) &&
-	     prf_plus(out->prf, (struct bytes){seed_key, seed_key_len}, (struct bytes){seed, writer_len(&w)}, stream, len);
+	     prf_plus(out->prf, (struct bytes){seed_key, seed_key_len}, (struct bytes){seed, writer_len(&w)}, stream,
+		     len);
 	if (ok) {
 		r = reader_of(stream, len);
 		keys_split(out, &r);
@@ -98,8 +101,8 @@ static void child_keys_take(struct reader *r, const struct sk_key *shape, struct
 	read_copy(r, out->integ, shape->integ_len);
 }
 
-bool child_keys_derive(const struct ike_keys *keys, const struct suite *suite, struct bytes shared, struct bytes ni, struct bytes nr,
-	bool initiator, struct child_keys *in, struct child_keys *out)
+bool child_keys_derive(const struct ike_keys *keys, const struct suite *suite, struct bytes shared, struct bytes ni,
+	struct bytes nr, bool initiator, struct child_keys *in, struct child_keys *out)
 {
 	uint8_t seed[SEED_MAX], stream[KEY_STREAM_MAX];
 	struct writer w = writer_of(seed, sizeof(seed));
@@ -114,8 +117,8 @@ bool child_keys_derive(const struct ike_keys *keys, const struct suite *suite, s
 	write_bytes(&w, ni.data, ni.len);
 	write_bytes(&w, nr.data, nr.len);
 	len = 2u * ((size_t)shape.encr_len + shape.salt_len + shape.integ_len);
-	ok = !w.error &&
-	     prf_plus(keys->prf, (struct bytes){keys->d, keys->prf_len}, (struct bytes){seed, writer_len(&w)}, stream, len);
+	ok = !w.error && prf_plus(keys->prf, (struct bytes){keys->d, keys->prf_len},
+				 (struct bytes){seed, writer_len(&w)}, stream, len);
 	if (ok) { /* the SA from initiator to responder comes first */
 		r = reader_of(stream, len);
 		child_keys_take(&r, &shape, initiator ? out : in);

@@ -14,10 +14,10 @@ struct child_keys;
 
 /* One direction's protection of IKE messages. */
 struct sk_key {
-	uint16_t encr; /* enum encr_id */
-	uint16_t integ; /* enum integ_id; INTEG_NONE with AEAD */
+	uint16_t encr;		     /* enum encr_id */
+	uint16_t integ;		     /* enum integ_id; INTEG_NONE with AEAD */
 	uint8_t encr_len, integ_len; /* key lengths in bytes */
-	uint8_t salt_len; /* AEAD: 4 */
+	uint8_t salt_len;	     /* AEAD: 4 */
 	uint8_t iv_len, icv_len, block;
 	uint8_t encr_key[32];
 	uint8_t salt[4];
@@ -35,17 +35,18 @@ struct ike_keys {
 };
 
 /*
- * SKEYSEED = prf(Ni | Nr, g^ir), then SK_* (2.14). With `old` (an IKE SA rekey, 2.18): SKEYSEED = prf(old SK_d, g^ir | Ni | Nr) by the OLD prf.
- * SPIs are the new IKE SA's, host order. False if the suite has an algorithm that is not known or the library fails.
+ * SKEYSEED = prf(Ni | Nr, g^ir), then SK_* (2.14). With `old` (an IKE SA rekey, 2.18): SKEYSEED = prf(old SK_d, g^ir |
+ * Ni | Nr) by the OLD prf. SPIs are the new IKE SA's, host order. False if the suite has an algorithm that is not known
+ * or the library fails.
  */
-bool ike_keys_derive(struct ike_keys *out, const struct suite *suite, struct bytes shared, struct bytes ni, struct bytes nr, uint64_t spi_i,
-	uint64_t spi_r, const struct ike_keys *old);
+bool ike_keys_derive(struct ike_keys *out, const struct suite *suite, struct bytes shared, struct bytes ni,
+	struct bytes nr, uint64_t spi_i, uint64_t spi_r, const struct ike_keys *old);
 
 /*
- * KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr) (2.17). `shared` is empty without PFS. First the initiator's outbound keys, then the responder's;
- * `initiator`: are we the initiator of this exchange? Keys land in in/out as we use them.
+ * KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr) (2.17). `shared` is empty without PFS. First the initiator's outbound keys,
+ * then the responder's; `initiator`: are we the initiator of this exchange? Keys land in in/out as we use them.
  */
-bool child_keys_derive(const struct ike_keys *keys, const struct suite *suite, struct bytes shared, struct bytes ni, struct bytes nr,
-	bool initiator, struct child_keys *in, struct child_keys *out);
+bool child_keys_derive(const struct ike_keys *keys, const struct suite *suite, struct bytes shared, struct bytes ni,
+	struct bytes nr, bool initiator, struct child_keys *in, struct child_keys *out);
 
 #endif

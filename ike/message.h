@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * IKE messages (RFC 7296 3.1, 3.2, 3.14): header and payload chain to and from bytes. Reading gives structs and makes no
- * decisions; what is borrowed points into the datagram or into the caller's buffer.
+ * IKE messages (RFC 7296 3.1, 3.2, 3.14): header and payload chain to and from bytes. Reading gives structs and makes
+ * no decisions; what is borrowed points into the datagram or into the caller's buffer.
  */
 #ifndef ESPALIER_IKE_MESSAGE_H
 #define ESPALIER_IKE_MESSAGE_H
@@ -38,9 +38,9 @@ enum payload_type {
 };
 
 #define IKE_FLAG_INITIATOR 0x08u /* sent by the original initiator of the IKE SA */
-#define IKE_FLAG_VERSION 0x10u
-#define IKE_FLAG_RESPONSE 0x20u
-#define IKE_VERSION 0x20u
+#define IKE_FLAG_VERSION   0x10u
+#define IKE_FLAG_RESPONSE  0x20u
+#define IKE_VERSION	   0x20u
 
 struct ike_header {
 	uint64_t spi_i; /* host order */
@@ -64,19 +64,20 @@ struct ike_message {
 	unsigned count;
 	struct payload payloads[IKE_PAYLOADS_MAX];
 	struct bytes raw; /* the whole datagram; message_open authenticates it */
-	/* The type that the first payload inside SK has (RFC 7296 3.14); PAYLOAD_NONE without SK. SK is then the last in `payloads`. */
+	/* The type that the first payload inside SK has (RFC 7296 3.14); PAYLOAD_NONE without SK. SK is then the last
+	 * in `payloads`. */
 	uint8_t inner_first;
 };
 
 enum parse_error {
 	PARSE_OK = 0,
-	PARSE_SHORT,	  /* not even a header */
-	PARSE_VERSION,	  /* major version other than 2 */
-	PARSE_LENGTH,	  /* the header's length is not the datagram's */
-	PARSE_CHAIN,	  /* a payload runs past the end, is shorter than its header, or bytes are left over */
-	PARSE_TOO_MANY,	  /* more than IKE_PAYLOADS_MAX */
-	PARSE_INTEGRITY,  /* message_open: altered, or other keys */
-	PARSE_PADDING,	  /* message_open: decrypts, but its padding is wrong */
+	PARSE_SHORT,	 /* not even a header */
+	PARSE_VERSION,	 /* major version other than 2 */
+	PARSE_LENGTH,	 /* the header's length is not the datagram's */
+	PARSE_CHAIN,	 /* a payload runs past the end, is shorter than its header, or bytes are left over */
+	PARSE_TOO_MANY,	 /* more than IKE_PAYLOADS_MAX */
+	PARSE_INTEGRITY, /* message_open: altered, or other keys */
+	PARSE_PADDING,	 /* message_open: decrypts, but its padding is wrong */
 };
 
 /* Read header and chain. On an error `out->header` is still set unless PARSE_SHORT. */
@@ -87,10 +88,12 @@ const struct payload *message_find(const struct ike_message *message, uint8_t ty
 const struct payload *message_unknown_critical(const struct ike_message *message);
 
 /*
- * Verify and decrypt the SK payload of `message` with the sender's key; the payloads inside replace SK in the table. The plaintext
- * goes to `buffer` (IKE_MESSAGE_MAX bytes), which must live as long as the message is looked at and be wiped then.
- * PARSE_CHAIN: no SK payload, or a malformed chain in or around it. Only after PARSE_OK the message is authentic.
- * `*authentic` is true as soon as the integrity check passed, even if the content is malformed (INVALID_SYNTAX may then be answered).
+ * Verify and decrypt the SK payload of `message` with the sender's key; the payloads inside replace SK in the table.
+ * The plaintext goes to `buffer` (IKE_MESSAGE_MAX bytes), which must live as long as the message is looked at and be
+ * wiped then. PARSE_CHAIN: no SK payload, or a malformed chain in or around it. Only after PARSE_OK the message is
+ * authentic.
+ * `*authentic` is true as soon as the integrity check passed, even if the content is malformed (INVALID_SYNTAX may then
+ * be answered).
  */
 enum parse_error message_open(struct ike_message *message, const struct sk_key *key, uint8_t *buffer, bool *authentic);
 
@@ -113,8 +116,8 @@ void payload_end(struct message_writer *m);
 /* Fill in lengths. The length of the message; 0 if it did not fit. */
 size_t message_finish(struct message_writer *m);
 /*
- * Pad, encrypt and authenticate (RFC 7296 3.14, RFC 5282). `iv` gives key->iv_len bytes: for AES-GCM unique for the key (a counter), for
- * CBC unpredictable. The length of the message; 0 if it did not fit or the cipher failed.
+ * Pad, encrypt and authenticate (RFC 7296 3.14, RFC 5282). `iv` gives key->iv_len bytes: for AES-GCM unique for the key
+ * (a counter), for CBC unpredictable. The length of the message; 0 if it did not fit or the cipher failed.
  */
 size_t message_seal(struct message_writer *m, const struct sk_key *key, const uint8_t *iv);
 

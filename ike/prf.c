@@ -100,8 +100,8 @@ bool prf_psk_auth(uint16_t prf, struct bytes secret, struct bytes octets, uint8_
 	return ok;
 }
 
-size_t prf_signed_octets(uint16_t prf, struct bytes sk_p, struct bytes message, struct bytes nonce, struct bytes id_body, uint8_t *out,
-	size_t size)
+size_t prf_signed_octets(uint16_t prf, struct bytes sk_p, struct bytes message, struct bytes nonce,
+	struct bytes id_body, uint8_t *out, size_t size)
 {
 	struct writer w = writer_of(out, size);
 	uint8_t maced_id[PRF_LEN_MAX];

@@ -18,8 +18,9 @@ bool prf_of(uint16_t prf, struct bytes key, const struct bytes *parts, unsigned 
 bool prf_plus(uint16_t prf, struct bytes key, struct bytes seed, uint8_t *out, size_t len);
 /* AUTH of a pre-shared key (2.15): prf(prf(secret, "Key Pad for IKEv2"), octets). */
 bool prf_psk_auth(uint16_t prf, struct bytes secret, struct bytes octets, uint8_t *out);
-/* MACedIDForI/R and the signed octets: message | peer's nonce | prf(SK_p, ID payload body). `out` gets them; its length or 0 if it does not fit. */
-size_t prf_signed_octets(uint16_t prf, struct bytes sk_p, struct bytes message, struct bytes nonce, struct bytes id_body, uint8_t *out,
-	size_t size);
+/* MACedIDForI/R and the signed octets: message | peer's nonce | prf(SK_p, ID payload body). `out` gets them; its length
+ * or 0 if it does not fit. */
+size_t prf_signed_octets(uint16_t prf, struct bytes sk_p, struct bytes message, struct bytes nonce,
+	struct bytes id_body, uint8_t *out, size_t size);
 
 #endif

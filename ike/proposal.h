@@ -25,7 +25,12 @@ enum transform_type {
 
 enum encr_id { ENCR_AES_CBC = 12, ENCR_AES_GCM_16 = 20 };
 enum prf_id { PRF_HMAC_SHA2_256 = 5, PRF_HMAC_SHA2_384 = 6, PRF_HMAC_SHA2_512 = 7 };
-enum integ_id { INTEG_NONE = 0, INTEG_HMAC_SHA2_256_128 = 12, INTEG_HMAC_SHA2_384_192 = 13, INTEG_HMAC_SHA2_512_256 = 14 };
+enum integ_id {
+	INTEG_NONE = 0,
+	INTEG_HMAC_SHA2_256_128 = 12,
+	INTEG_HMAC_SHA2_384_192 = 13,
+	INTEG_HMAC_SHA2_512_256 = 14
+};
 enum ke_id { KE_NONE = 0, KE_MODP_2048 = 14, KE_ECP_256 = 19, KE_ECP_384 = 20, KE_X25519 = 31 };
 enum esn_id { ESN_NO = 0, ESN_YES = 1 };
 
@@ -65,8 +70,8 @@ struct suite {
 };
 
 /*
- * Parse one proposal in notation, for IKE or ESP. ESP proposals get ESN_NO unless "esn" (then ESN first, and "noesn" if named too).
- * On failure false, and `error` names the word and what would be right.
+ * Parse one proposal in notation, for IKE or ESP. ESP proposals get ESN_NO unless "esn" (then ESN first, and "noesn" if
+ * named too). On failure false, and `error` names the word and what would be right.
  */
 bool proposal_parse(const char *text, enum ike_protocol protocol, struct proposal *out, char *error, size_t error_size);
 /* The project's defaults (strong, interoperable; README of the room says why). */
@@ -81,19 +86,22 @@ bool proposal_has(const struct proposal *proposal, uint8_t type);
 bool proposal_types_known(const struct proposal *proposal);
 
 /*
- * Choose (RFC 7296 2.7, 3.3.6): our order of preference, the first of our proposals that one of theirs satisfies. KE is ignored with
- * `without_ke` (the CHILD SA of IKE_AUTH). ESP: a peer's proposal without an ESN transform counts as ESN_NO. A peer's proposal with a
- * transform type that is not known here is never chosen (3.3.6).
+ * Choose (RFC 7296 2.7, 3.3.6): our order of preference, the first of our proposals that one of theirs satisfies. KE is
+ * ignored with `without_ke` (the CHILD SA of IKE_AUTH). ESP: a peer's proposal without an ESN transform counts as
+ * ESN_NO. A peer's proposal with a transform type that is not known here is never chosen (3.3.6).
  */
-bool proposal_choose(const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out);
+bool proposal_choose(
+	const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out);
 
 /*
- * Why nothing fits, for a person: for each type that has nothing in common, what was offered, what is configured, and what to change on
- * which side. Several lines, each ending in '\n'. Returns the length (cut to `size`).
+ * Why nothing fits, for a person: for each type that has nothing in common, what was offered, what is configured, and
+ * what to change on which side. Several lines, each ending in '\n'. Returns the length (cut to `size`).
  */
-size_t proposal_mismatch(const struct proposal_list *ours, const struct proposal_list *theirs, const char *where, char *out, size_t size);
+size_t proposal_mismatch(const struct proposal_list *ours, const struct proposal_list *theirs, const char *where,
+	char *out, size_t size);
 
 /* Is the answer `theirs` (one proposal) one that we offered in `ours`? The initiator's check (RFC 7296 2.7). */
-bool proposal_accept(const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out);
+bool proposal_accept(
+	const struct proposal_list *ours, const struct proposal_list *theirs, bool without_ke, struct suite *out);
 
 #endif

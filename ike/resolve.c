@@ -228,8 +228,8 @@ int resolver_ask(struct resolver *r, const char *tag, const char *name, enum ip_
 		return -ENOMEM;
 	if (strlen(tag) >= sizeof(question->tag) || strlen(name) >= sizeof(question->name))
 		return -ENAMETOOLONG;
-	strcpy(question->tag, tag);
-	strcpy(question->name, name);
+	memcpy(question->tag, tag, strlen(tag) + 1);
+	memcpy(question->name, name, strlen(name) + 1);
 	question->family = family;
 	if (!r->running) {
 		rc = pthread_create(&r->thread, NULL, thread_run, r);

@@ -8,7 +8,8 @@
 
 #include <stdbool.h>
 
-/* `body` (IV | ciphertext | ICV) is the end of `message`. The plaintext, padding included, goes to `out`. False: not authentic. */
+/* `body` (IV | ciphertext | ICV) is the end of `message`. The plaintext, padding included, goes to `out`. False: not
+ * authentic. */
 bool sk_open(const struct sk_key *key, struct bytes message, struct bytes body, uint8_t *out);
 /* Encrypt `len` bytes at message + at in place, the IV stands before them; the ICV goes behind them. */
 bool sk_seal(const struct sk_key *key, uint8_t *message, size_t at, size_t len);

@@ -10,11 +10,11 @@ struct transform_info {
 	uint8_t type;
 	uint16_t id;
 	uint16_t key_bits;
-	uint8_t key_len;   /* bytes of key without salt */
-	uint8_t salt_len;  /* AEAD: 4 */
+	uint8_t key_len;  /* bytes of key without salt */
+	uint8_t salt_len; /* AEAD: 4 */
 	uint8_t iv_len;
-	uint8_t icv_len;   /* AEAD and integrity */
-	uint8_t block;	   /* cipher block for padding; 1 for AEAD */
+	uint8_t icv_len; /* AEAD and integrity */
+	uint8_t block;	 /* cipher block for padding; 1 for AEAD */
 	bool aead;
 };
 
@@ -26,7 +26,8 @@ const struct transform_info *transform_find_word(const char *word);
 bool transform_foreign_word(const char *word);
 /* The n-th; NULL past the end. */
 const struct transform_info *transform_at(unsigned n);
-/* "aes256gcm16"; for what is not known here the IANA name if it is a known one ("modp1024", "3des"), else "ENCR-99/128". Returns `out`. */
+/* "aes256gcm16"; for what is not known here the IANA name if it is a known one ("modp1024", "3des"), else
+ * "ENCR-99/128". Returns `out`. */
 const char *transform_format(const struct transform *transform, char *out, size_t size);
 const char *transform_type_name(uint8_t type); /* "encryption", "PRF", ... */
 

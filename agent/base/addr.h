@@ -41,7 +41,8 @@ bool addr_parse(const char *text, struct ip_addr *out);
 /* "192.0.2.0/24"; without a length the whole address counts (/32, /128). Host bits must be zero. */
 bool prefix_parse(const char *text, struct ip_prefix *out);
 
-/* Text into the caller's buffer of ADDR_TEXT_LEN bytes, which is also returned. Endpoints: "192.0.2.1:500", "[2001:db8::1]:500". */
+/* Text into the caller's buffer of ADDR_TEXT_LEN bytes, which is also returned. Endpoints: "192.0.2.1:500",
+ * "[2001:db8::1]:500". */
 const char *addr_format(const struct ip_addr *addr, char out[static ADDR_TEXT_LEN]);
 const char *endpoint_format(const struct endpoint *endpoint, char out[static ADDR_TEXT_LEN]);
 

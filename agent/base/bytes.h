@@ -3,9 +3,9 @@
  * Byte cursors: the one way this project reads and writes network bytes.
  *
  * A reader never runs past its end: the first read that would sets a sticky error, and from then on every read
- * gives zeroes. The caller reads a whole structure, then asks once (`reader_done`). A writer behaves alike: bytes that do
- * not fit are not written and the error sticks; lengths that are only known later are reserved and filled in.
- * All integers are big endian on the wire, host order in the API.
+ * gives zeroes. The caller reads a whole structure, then asks once (`reader_done`). A writer behaves alike: bytes that
+ * do not fit are not written and the error sticks; lengths that are only known later are reserved and filled in. All
+ * integers are big endian on the wire, host order in the API.
  */
 #ifndef ESPALIER_BASE_BYTES_H
 #define ESPALIER_BASE_BYTES_H

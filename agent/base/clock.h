@@ -8,7 +8,7 @@
 
 #define NS_PER_US UINT64_C(1000)
 #define NS_PER_MS (1000 * NS_PER_US)
-#define NS_PER_S (1000 * NS_PER_MS)
+#define NS_PER_S  (1000 * NS_PER_MS)
 
 static inline uint64_t clock_now_ns(void)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration file (espalier.yaml(5)): one YAML file for agent, IKE daemon and tools, key names those of swanctl.conf
- * where a key means the same. Loaded by schema (libcyaml); texts that only one program understands (proposals, identities,
- * selectors) stay texts here and are checked by that program with `config_error_at`.
+ * The configuration file (espalier.yaml(5)): one YAML file for agent, IKE daemon and tools, key names those of
+ * swanctl.conf where a key means the same. Loaded by schema (libcyaml); texts that only one program understands
+ * (proposals, identities, selectors) stay texts here and are checked by that program with `config_error_at`.
  */
 #ifndef ESPALIER_BASE_CONFIG_H
 #define ESPALIER_BASE_CONFIG_H
@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #define CONFIG_FILE_DEFAULT "/etc/espalier/espalier.yaml"
-#define CONFIG_BYTES_MAX (1024u * 1024u) /* a longer file is refused */
-#define CONFIG_ERROR_LEN 512u		 /* room for any message; longer ones are cut */
+#define CONFIG_BYTES_MAX    (1024u * 1024u) /* a longer file is refused */
+#define CONFIG_ERROR_LEN    512u	    /* room for any message; longer ones are cut */
 
 struct config_agent {
 	char **interfaces; /* NICs to serve */
@@ -23,7 +23,7 @@ struct config_agent {
 	char *xdp_mode;	   /* "auto" (NULL), "native", "generic" */
 	uint32_t sa_count; /* 0: default */
 	uint32_t tunnel_count;
-	bool *mss_clamp;   /* NULL: on */
+	bool *mss_clamp; /* NULL: on */
 };
 
 struct config_auth {
@@ -39,12 +39,12 @@ struct config_child {
 	unsigned remote_ts_count;
 	char **esp_proposals;
 	unsigned esp_proposals_count;
-	char *mode;	    /* "tunnel" (NULL) */
-	char *start_action; /* "none" (NULL), "trap", "start" */
-	char *close_action; /* "none" (NULL), "trap", "start" */
-	char *dpd_action;   /* "clear" (NULL), "trap", "restart" */
-	char *rekey_time;   /* "1h", "90m", "3600s", "3600"; NULL: 1h; "0": never */
-	char *life_time;    /* NULL: rekey_time + 10 % */
+	char *mode;	      /* "tunnel" (NULL) */
+	char *start_action;   /* "none" (NULL), "trap", "start" */
+	char *close_action;   /* "none" (NULL), "trap", "start" */
+	char *dpd_action;     /* "clear" (NULL), "trap", "restart" */
+	char *rekey_time;     /* "1h", "90m", "3600s", "3600"; NULL: 1h; "0": never */
+	char *life_time;      /* NULL: rekey_time + 10 % */
 	uint64_t rekey_bytes; /* 0: none */
 	uint64_t life_bytes;
 	uint64_t rekey_packets; /* 0: by the suite's limits */
@@ -64,13 +64,13 @@ struct config_connection {
 	struct config_auth *remote;
 	struct config_child *children;
 	unsigned children_count;
-	bool *encap;	   /* NULL: off; on: force UDP encapsulation */
-	char *dpd_delay;   /* NULL: 30s; "0": off */
-	char *rekey_time;  /* NULL: 4h; "0": never */
-	char *over_time;   /* NULL: 10 % of rekey_time */
-	char *nat_keepalive; /* NULL: 20s */
+	bool *encap;	       /* NULL: off; on: force UDP encapsulation */
+	char *dpd_delay;       /* NULL: 30s; "0": off */
+	char *rekey_time;      /* NULL: 4h; "0": never */
+	char *over_time;       /* NULL: 10 % of rekey_time */
+	char *nat_keepalive;   /* NULL: 20s */
 	uint32_t *keyingtries; /* NULL: 0 (for ever) */
-	char *unique; /* "replace" (NULL), "keep", "never" */
+	char *unique;	       /* "replace" (NULL), "keep", "never" */
 };
 
 struct config_secret {
@@ -101,8 +101,8 @@ struct config {
 };
 
 /*
- * Load and check against the schema. NULL on failure: `error` then holds "FILE:LINE: KEY: what was expected" in one line.
- * The result is freed with config_free, which wipes the secrets.
+ * Load and check against the schema. NULL on failure: `error` then holds "FILE:LINE: KEY: what was expected" in one
+ * line. The result is freed with config_free, which wipes the secrets.
  */
 struct config *config_load(const char *path, char *error, size_t error_size);
 /* The same from memory (`path` is for messages). `text` need not end in NUL. */
@@ -110,7 +110,8 @@ struct config *config_parse(const char *path, const char *text, size_t len, char
 void config_free(struct config *config);
 /* Wipe the secrets and forget them: for programs that need none. */
 void config_forget_secrets(struct config *config);
-/* The file's text, bounded by CONFIG_BYTES_MAX. malloc'd (wipe it: it may hold secrets); NULL with a message in `error`. */
+/* The file's text, bounded by CONFIG_BYTES_MAX. malloc'd (wipe it: it may hold secrets); NULL with a message in
+ * `error`. */
 char *config_read_file(const char *path, size_t *len, char *error, size_t error_size);
 /* May users other than the owner read the file? Then the secrets in it are not secret. */
 bool config_file_is_open(const char *path);
@@ -119,13 +120,14 @@ bool config_file_is_open(const char *path);
  * For checks above the schema: writes "FILE:LINE: KEY: message" with the line on which the value at `key_path` stands
  * (for example "connections.home.proposals[0]"); line of the nearest parent if the key itself is not there.
  */
-void config_error_at(const struct config *config, const char *key_path, char *error, size_t error_size, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+void config_error_at(const struct config *config, const char *key_path, char *error, size_t error_size,
+	const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* "90s", "5m", "1h", "1d" or plain seconds to nanoseconds. False if it is none of these. */
 bool config_duration(const char *text, uint64_t *ns);
 
-/* The file's text with every secret's value replaced by "redacted": what the keeper gives to the process that parses the internet. malloc'd; NULL on failure. */
+/* The file's text with every secret's value replaced by "redacted": what the keeper gives to the process that parses
+ * the internet. malloc'd; NULL on failure. */
 char *config_redact(const char *text, size_t len, size_t *redacted_len);
 
 #endif

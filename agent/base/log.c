@@ -36,6 +36,10 @@ void log_write(enum log_level level, const char *format, ...)
 	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &parts);
-	fprintf(stderr, "%02d:%02d:%02d.%03ld %s: %s%s\n", parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_nsec / 1000000,
-		log_program, level == LOG_LEVEL_ERROR ? "error: " : level == LOG_LEVEL_WARN ? "warning: " : "", line);
+	fprintf(stderr, "%02d:%02d:%02d.%03ld %s: %s%s\n", parts.tm_hour, parts.tm_min, parts.tm_sec,
+		now.tv_nsec / 1000000, log_program,
+		level == LOG_LEVEL_ERROR  ? "error: "
+		: level == LOG_LEVEL_WARN ? "warning: "
+					  : "",
+		line);
 }

@@ -26,8 +26,8 @@ static inline void own_fclose_(FILE **file)
 	*file = NULL;
 }
 
-#define OWN_PTR __attribute__((cleanup(own_free_)))
-#define OWN_FD __attribute__((cleanup(own_close_)))
+#define OWN_PTR	 __attribute__((cleanup(own_free_)))
+#define OWN_FD	 __attribute__((cleanup(own_close_)))
 #define OWN_FILE __attribute__((cleanup(own_fclose_)))
 
 /* Move: gives the value and leaves nothing behind for the cleanup to free. */

@@ -7,8 +7,8 @@
 #include "ike/message.h"
 
 struct payload_delete {
-	uint8_t protocol; /* enum ike_protocol */
-	uint16_t count;	  /* of SPIs */
+	uint8_t protocol;  /* enum ike_protocol */
+	uint16_t count;	   /* of SPIs */
 	struct bytes spis; /* borrowed: count times 4 bytes; empty for IKE */
 };
 

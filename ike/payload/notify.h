@@ -46,8 +46,8 @@ enum notify {
 #define NOTIFY_STATUS_FIRST 16384
 
 struct payload_notify {
-	uint8_t protocol; /* enum ike_protocol; 0 without SPI */
-	uint16_t type;	  /* enum notify */
+	uint8_t protocol;  /* enum ike_protocol; 0 without SPI */
+	uint16_t type;	   /* enum notify */
 	struct bytes spi;  /* borrowed; 0, 4 or 8 bytes */
 	struct bytes data; /* borrowed */
 };

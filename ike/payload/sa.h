@@ -8,8 +8,8 @@
 #include "ike/proposal.h"
 
 /*
- * False if malformed. Proposals past IKE_PROPOSALS_MAX and transforms past IKE_TRANSFORMS_MAX are left out; a proposal that would lose a whole
- * type by that gets protocol PROTOCOL_NONE.
+ * False if malformed. Proposals past IKE_PROPOSALS_MAX and transforms past IKE_TRANSFORMS_MAX are left out; a proposal
+ * that would lose a whole type by that gets protocol PROTOCOL_NONE.
  */
 bool payload_sa_read(struct bytes body, struct proposal_list *out);
 /* The whole payload. Numbers are given from 1 unless the proposal has one; `spi` (spi_len bytes) goes into each. */
