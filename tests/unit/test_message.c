@@ -200,6 +200,45 @@ static void unknown_critical(void **state)
 	assert_int_equal(message_unknown_critical(&message)->type, 200);
 }
 
+/* Sealed by a peer with keys, and still nonsense: authentic, but refused. */
+static void sealed_nonsense(void **state)
+{
+	struct sk_key key = key_of(ENCR_AES_GCM_16, INTEG_NONE);
+	static const uint8_t iv[8] = {1};
+	static const struct {
+		uint8_t first;
+		const char *inner;
+		size_t len;
+		enum parse_error error;
+	} rows[] = {
+		{PAYLOAD_NONE, "", 0, PARSE_OK}, {PAYLOAD_NONE, "junk", 4, PARSE_CHAIN},
+		{PAYLOAD_NOTIFY, "", 0, PARSE_CHAIN}, {PAYLOAD_NOTIFY, "\0\0\0\x03", 4, PARSE_CHAIN},
+		{PAYLOAD_NOTIFY, "\0\0\0\x05", 4, PARSE_CHAIN},
+		{PAYLOAD_SK, "\0\0\0\x04", 4, PARSE_CHAIN}, /* SK in SK */
+		{PAYLOAD_VENDOR, "\0\0\0\x04", 4, PARSE_OK},
+		{PAYLOAD_VENDOR, "\x2b\0\0\x04", 4, PARSE_CHAIN}, /* another one is promised */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint8_t bytes[512], plain[IKE_MESSAGE_MAX];
+		struct message_writer m;
+		struct ike_message message;
+		bool authentic;
+
+		message_begin(&m, bytes, sizeof(bytes), &header);
+		message_begin_sk(&m, &key);
+		bytes[m.sk_at] = rows[i].first;
+		write_bytes(&m.w, rows[i].inner, rows[i].len);
+		size_t len = message_seal(&m, &key, iv);
+
+		assert_int_equal(message_read((struct bytes){bytes, len}, &message), PARSE_OK);
+		if (message_open(&message, &key, plain, &authentic) != rows[i].error)
+			fail_msg("row %zu", i);
+		assert_true(authentic);
+	}
+}
+
 static void too_many_payloads(void **state)
 {
 	uint8_t bytes[1024];
@@ -223,6 +262,7 @@ int main(void)
 		cmocka_unit_test(altered_byte_is_refused),
 		cmocka_unit_test(too_small_a_buffer),
 		cmocka_unit_test(unknown_critical),
+		cmocka_unit_test(sealed_nonsense),
 		cmocka_unit_test(too_many_payloads),
 	};
 

@@ -102,6 +102,107 @@ static void sa(void **state)
 	cuts_refused(sa_read, bytes, bytes.len - 1);
 }
 
+/* One proposal of one AES-GCM-16 transform with the given SPI length and attributes. */
+static size_t sa_by_hand(uint8_t *out, uint8_t protocol, uint8_t spi_len, const char *attributes, size_t attributes_len)
+{
+	struct writer w = writer_of(out, 256);
+	size_t transform_len = 8 + attributes_len;
+
+	write_u16(&w, 0);
+	write_u16(&w, (uint16_t)(8 + spi_len + transform_len));
+	write_u8(&w, 1);
+	write_u8(&w, protocol);
+	write_u8(&w, spi_len);
+	write_u8(&w, 1);
+	write_space(&w, spi_len);
+	write_u16(&w, 0);
+	write_u16(&w, (uint16_t)transform_len);
+	write_u16(&w, TRANSFORM_ENCR << 8);
+	write_u16(&w, ENCR_AES_GCM_16);
+	write_bytes(&w, attributes, attributes_len);
+	assert_false(w.error);
+	return writer_len(&w);
+}
+
+/* RFC 7296 3.3.5, 3.3.6: an attribute that is not known spoils its transform and nothing else, wherever it stands. */
+static void sa_attributes(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		bool readable, usable;
+	} rows[] = {
+		{"\x80\x0e\x01\x00", 4, true, true},		      /* key length 256 */
+		{"\x80\x0e\x01\x00\x80\x11\x00\x01", 8, true, false}, /* one not known behind it */
+		{"\x80\x11\x00\x01\x80\x0e\x01\x00", 8, true, false}, /* and before it */
+		{"\x00\x0e\x00\x02\x01\x00", 6, true, false},	      /* key length in the long form */
+		{"\x80\x0e\x01\x00\x80\x0e\x00\x80", 8, true, false}, /* twice */
+		{"\x00\x11\x00\x00", 4, true, false},		      /* empty */
+		{"\x00\x11\x00\x05\x01", 5, false, false},	      /* runs past the end */
+		{"\x80\x0e\x01", 3, false, false},
+	};
+	struct transform want = {.type = TRANSFORM_ENCR, .id = ENCR_AES_GCM_16, .key_bits = 256};
+	struct proposal_list list;
+	uint8_t bytes[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t len = sa_by_hand(bytes, PROTOCOL_IKE, 0, rows[i].bytes, rows[i].len);
+
+		if (payload_sa_read((struct bytes){bytes, len}, &list) != rows[i].readable)
+			fail_msg("row %zu", i);
+		if (rows[i].readable && transform_equal(&list.items[0].transforms[0], &want) != rows[i].usable)
+			fail_msg("row %zu: usable", i);
+	}
+}
+
+static void sa_spi_sizes(void **state)
+{
+	static const struct {
+		uint8_t protocol, spi_len;
+		bool readable;
+	} rows[] = {{PROTOCOL_IKE, 0, true}, {PROTOCOL_IKE, 8, true}, {PROTOCOL_IKE, 4, false}, {PROTOCOL_ESP, 4, true},
+		{PROTOCOL_ESP, 0, false}, {PROTOCOL_ESP, 8, false}, {PROTOCOL_AH, 4, true}, {200, 8, true},
+		{200, 9, false}, {200, 200, false}};
+	static uint8_t bytes[512];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t spi_len = rows[i].spi_len;
+		size_t len = sa_by_hand(bytes, rows[i].protocol, (uint8_t)spi_len, NULL, 0);
+
+		if (sa_read((struct bytes){bytes, len}) != rows[i].readable)
+			fail_msg("row %zu", i);
+	}
+}
+
+/* More transforms than are looked at: those of types seen before are left out, a hidden type makes the proposal
+ * unusable. */
+static void sa_overflow(void **state)
+{
+	struct proposal_list list;
+	uint8_t bytes[1024];
+
+	(void)state;
+	for (unsigned hidden = 0; hidden < 2; hidden++) {
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		unsigned count = IKE_TRANSFORMS_MAX + 5;
+
+		write_u16(&w, 0);
+		write_u16(&w, (uint16_t)(8 + 8 * count));
+		write_u32(&w, 1u << 24 | PROTOCOL_IKE << 16 | 0 << 8 | count);
+		for (unsigned i = 0; i < count; i++) {
+			write_u16(&w, i + 1 == count ? 0 : 0x0300);
+			write_u16(&w, 8);
+			write_u16(&w, (uint16_t)((hidden && i + 1 == count ? TRANSFORM_PRF : TRANSFORM_ENCR) << 8));
+			write_u16(&w, (uint16_t)i);
+		}
+		assert_true(payload_sa_read((struct bytes){bytes, writer_len(&w)}, &list));
+		assert_int_equal(list.items[0].count, IKE_TRANSFORMS_MAX);
+		assert_int_equal(list.items[0].protocol, hidden ? PROTOCOL_NONE : PROTOCOL_IKE);
+	}
+}
+
 static void ke(void **state)
 {
 	struct payload_ke back;
@@ -211,16 +312,42 @@ static void ts(void **state)
 	cuts_refused(ts_read, bytes, bytes.len - 1);
 }
 
+/* Raw TS payloads (3.13.1): opaque ports stay, types that are not known are left out, what runs backwards is malformed.
+ */
+static void ts_by_hand(void **state)
+{
+	static const char opaque[] = "\x01\0\0\0\x07\x06\x00\x10\xff\xff\x00\x00\x0a\x00\x00\x00\x0a\x00\x00\xff";
+	static const char unknown[] =
+		"\x02\0\0\0\x09\x00\x00\x08zzzz\x07\x00\x00\x10\x00\x00\xff\xff\x0a\x00\x00\x00\x0a\x00\x00\xff";
+	static const char backwards[] = "\x01\0\0\0\x07\x06\x00\x10\x00\x00\xff\xff\x0a\x00\x00\xff\x0a\x00\x00\x00";
+	static const char short_v6[] = "\x01\0\0\0\x08\x06\x00\x10\x00\x00\xff\xff\x0a\x00\x00\x00\x0a\x00\x00\xff";
+	struct ts_list list;
+	char text[TS_TEXT_LEN];
+
+	(void)state;
+	assert_true(payload_ts_read((struct bytes){(const uint8_t *)opaque, sizeof(opaque) - 1}, &list));
+	assert_string_equal(ts_format(&list.items[0], text), "10.0.0.0/24[tcp/opaque]");
+	assert_true(payload_ts_read((struct bytes){(const uint8_t *)unknown, sizeof(unknown) - 1}, &list));
+	assert_int_equal(list.count, 1);
+	assert_false(ts_read((struct bytes){(const uint8_t *)backwards, sizeof(backwards) - 1}));
+	assert_false(ts_read((struct bytes){(const uint8_t *)short_v6, sizeof(short_v6) - 1}));
+	assert_false(ts_read((struct bytes){(const uint8_t *)"\0\0\0\0", 4}));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sa),
+		cmocka_unit_test(sa_attributes),
+		cmocka_unit_test(sa_spi_sizes),
+		cmocka_unit_test(sa_overflow),
 		cmocka_unit_test(ke),
 		cmocka_unit_test(id),
 		cmocka_unit_test(auth_and_nonce),
 		cmocka_unit_test(notify),
 		cmocka_unit_test(delete_),
 		cmocka_unit_test(ts),
+		cmocka_unit_test(ts_by_hand),
 	};
 
 	return cmocka_run_group_tests_name("payloads", tests, NULL, NULL);
