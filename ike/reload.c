@@ -29,26 +29,6 @@ bool daemon_read_config(struct keeper *keeper, const char *path, struct config *
 }
 
 /* ---- what has changed ------------------------------------------------------------------------------------------ */
-static const struct conn_config *conn_find(const struct engine_config *engine, const char *name)
-{
-	for (uint32_t i = 0; i < engine->conn_count; i++)
-		if (strcmp(engine->conns[i].name, name) == 0)
-			return &engine->conns[i];
-	return NULL;
-}
-
-/* Both were made zeroed by the same code: the same content is the same bytes. */
-static bool conn_same(const struct conn_config *a, const struct conn_config *b)
-{
-	struct conn_config x, y;
-
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	x.children = y.children = NULL;
-	return a->child_count == b->child_count && memcmp(&x, &y, sizeof(x)) == 0 &&
-	       memcmp(a->children, b->children, a->child_count * sizeof(*a->children)) == 0;
-}
-
 static void name_add(char ***names, unsigned *count, const char *name)
 {
 	char **grown = reallocarray(*names, *count + 1, sizeof(*grown));
@@ -60,20 +40,20 @@ static void name_add(char ***names, unsigned *count, const char *name)
 	*count += grown[*count] != NULL;
 }
 
-static void result_compare(
-	struct reload_result *result, const struct engine_config *old, const struct engine_config *new)
+static void result_compare(struct reload_result *result, const struct config *old, const struct config *new)
 {
-	for (uint32_t i = 0; i < new->conn_count; i++) {
-		const struct conn_config *was = conn_find(old, new->conns[i].name);
+	for (unsigned i = 0; i < new->connections_count; i++) {
+		const struct config_connection *now = &new->connections[i],
+					       *was = ike_config_connection(old, now->name);
 
 		if (!was)
-			name_add(&result->added, &result->added_count, new->conns[i].name);
-		else if (!conn_same(was, &new->conns[i]))
-			name_add(&result->changed, &result->changed_count, new->conns[i].name);
+			name_add(&result->added, &result->added_count, now->name);
+		else if (!config_connection_equal(was, now))
+			name_add(&result->changed, &result->changed_count, now->name);
 	}
-	for (uint32_t i = 0; i < old->conn_count; i++)
-		if (!conn_find(new, old->conns[i].name))
-			name_add(&result->removed, &result->removed_count, old->conns[i].name);
+	for (unsigned i = 0; i < old->connections_count; i++)
+		if (!ike_config_connection(new, old->connections[i].name))
+			name_add(&result->removed, &result->removed_count, old->connections[i].name);
 }
 
 static void names_free(char **names, unsigned count)
@@ -110,8 +90,7 @@ static void config_apply(struct daemon *d, struct config *config, struct engine_
 bool daemon_reload(struct daemon *d, struct reload_result *result, char *error, size_t error_size)
 {
 	struct config *config = NULL;
-	struct engine_config *engine = NULL, *old;
-	char ignored[CONFIG_ERROR_LEN];
+	struct engine_config *engine = NULL;
 	bool dead = false;
 
 	if (!daemon_read_config(d->keeper, d->path, &config, &engine, error, error_size, &dead)) {
@@ -119,11 +98,7 @@ bool daemon_reload(struct daemon *d, struct reload_result *result, char *error, 
 			sd_event_exit(d->event, 1);
 		return false;
 	}
-	old = ike_config_build(d->config, ignored, sizeof(ignored));
-	if (old)
-		result_compare(result, old, engine);
-	if (old)
-		engine_config_free(old);
+	result_compare(result, d->config, config);
 	config_apply(d, config, engine);
 	log_info("configuration read again: %u connections (%u added, %u changed, %u removed)",
 		config->connections_count, result->added_count, result->changed_count, result->removed_count);
