@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ike/child_sa.h"
+
+#include "agent/base/secret.h"
+#include "ike/core.h"
+#include "ike/memory.h"
+#include "ike/ts.h"
+
+#include <stdio.h>
+
+#define SPI_RESERVED_MAX 255u /* RFC 4303 2.1 */
+
+static bool spi_taken(const struct ike_engine *engine, uint32_t spi)
+{
+	for (const struct ike_sa *sa = engine->sas; sa; sa = sa->next)
+		for (const struct child_sa *child = sa->children; child; child = child->next)
+			if (child->spi_in == spi)
+				return true;
+	return false;
+}
+
+static uint32_t fresh_spi(struct ike_engine *engine)
+{
+	uint32_t spi;
+
+	do
+		core_random(engine, &spi, sizeof(spi));
+	while (spi <= SPI_RESERVED_MAX || spi_taken(engine, spi));
+	return spi;
+}
+
+struct child_sa *child_new(struct ike_sa *sa, uint32_t index)
+{
+	struct child_sa *child = memory_new(1, sizeof(*child));
+	struct child_sa **end = &sa->children;
+
+	child->sa = sa;
+	child->state = CHILD_CREATED;
+	child->index = index;
+	child->config = &sa->conn->config->children[index];
+	child->child_id = sa->engine->next_child_id++;
+	child->spi_in = fresh_spi(sa->engine);
+	child->rekey_at = child->life_at = child->switch_at = TIME_NEVER;
+	while (*end)
+		end = &(*end)->next;
+	*end = child;
+	return child;
+}
+
+static bool same_policy(const struct child_sa *a, const struct child_sa *b)
+{
+	return a->sa->conn == b->sa->conn && a->index == b->index &&
+	       ike_id_equal(&a->sa->remote_id, &b->sa->remote_id) && a->local_count == b->local_count &&
+	       a->remote_count == b->remote_count &&
+	       memcmp(a->local_ts, b->local_ts, a->local_count * sizeof(a->local_ts[0])) == 0 &&
+	       memcmp(a->remote_ts, b->remote_ts, a->remote_count * sizeof(a->remote_ts[0])) == 0;
+}
+
+/* The youngest one of the same policy that is installed both ways. */
+struct child_sa *child_twin(const struct child_sa *child)
+{
+	struct child_sa *best = NULL;
+
+	for (struct ike_sa *sa = child->sa->engine->sas; sa; sa = sa->next)
+		for (struct child_sa *other = sa->children; other; other = other->next)
+			if (other != child && other->out_installed && (!best || other->child_id > best->child_id) &&
+				same_policy(other, child))
+				best = other;
+	return best;
+}
+
+struct child_sa *child_by_id(struct ike_engine *engine, uint32_t child_id)
+{
+	for (struct ike_sa *sa = engine->sas; sa; sa = sa->next)
+		for (struct child_sa *child = sa->children; child; child = child->next)
+			if (child->child_id == child_id)
+				return child;
+	return NULL;
+}
+
+static struct child_install install_of(const struct child_sa *child)
+{
+	const struct ike_sa *sa = child->sa;
+	struct child_install install = {
+		.child_id = child->child_id,
+		.replaces = child->replaces,
+		.conn = ike_sa_conn_name(sa),
+		.child = child->config->name,
+		.spi_in = child->spi_in,
+		.spi_out = child->spi_out,
+		.suite = child->suite,
+		.in = child->in,
+		.out = child->out,
+		.local = sa->local,
+		.remote = sa->remote,
+		.udp_encap = ike_sa_encap(sa),
+		.config = child->config,
+		.local_count = child->local_count,
+		.remote_count = child->remote_count,
+	};
+
+	memcpy(install.local_ts, child->local_ts, sizeof(install.local_ts));
+	memcpy(install.remote_ts, child->remote_ts, sizeof(install.remote_ts));
+	return install;
+}
+
+static void emit_install(const struct child_sa *child, enum effect_kind kind)
+{
+	struct child_install install = install_of(child);
+
+	effects_install(&child->sa->engine->effects, kind, &install);
+	secret_wipe(&install, sizeof(install));
+}
+
+static void start_lifetimes(struct child_sa *child, uint64_t now)
+{
+	const struct child_config *config = child->config;
+
+	child->since = now;
+	child->rekey_at = config->rekey_ns ? now + core_jitter(child->sa->engine, config->rekey_ns) : TIME_NEVER;
+	child->life_at = config->life_ns ? now + config->life_ns : TIME_NEVER;
+}
+
+void child_install_in(struct child_sa *child, uint64_t now)
+{
+	const struct child_sa *twin = child_twin(child);
+
+	if (child->in_installed)
+		return;
+	/* An older CHILD SA of the same policy hands over, be it by a rekey or because the peer dialled anew. */
+	if (!child->replaces && twin)
+		child->replaces = twin->child_id;
+	child->in_installed = true;
+	child->state = CHILD_IN_LIVE;
+	start_lifetimes(child, now);
+	emit_install(child, EFFECT_INSTALL_IN);
+}
+
+static void report_up(const struct child_sa *child)
+{
+	char local[TS_TEXT_LEN * 2], remote[TS_TEXT_LEN * 2], suite[160];
+
+	ts_list_format(child->local_ts, child->local_count, local, sizeof(local));
+	ts_list_format(child->remote_ts, child->remote_count, remote, sizeof(remote));
+	suite_format(&child->suite, suite, sizeof(suite));
+	effects_event(&child->sa->engine->effects, child->replaces ? EVENT_CHILD_REKEYED : EVENT_CHILD_UP,
+		ike_sa_conn_name(child->sa), child->config->name, &child->sa->remote,
+		"CHILD SA %s: %s === %s, %s, SPIs 0x%08x in, 0x%08x out%s", child->replaces ? "rekeyed" : "up", local,
+		remote, suite, child->spi_in, child->spi_out, ike_sa_encap(child->sa) ? ", in UDP" : "");
+}
+
+void child_install_out(struct child_sa *child, uint64_t now)
+{
+	(void)now;
+	if (child->out_installed || !child->in_installed || child->state != CHILD_IN_LIVE)
+		return;
+	child->out_installed = true;
+	child->state = CHILD_UP;
+	child->switch_at = TIME_NEVER;
+	emit_install(child, EFFECT_INSTALL_OUT);
+	report_up(child);
+	for (struct child_sa *old = child->sa->children; old; old = old->next) {
+		if (old->successor != child || !old->out_installed)
+			continue;
+		old->out_installed = false;
+		effects_remove(&child->sa->engine->effects, EFFECT_REMOVE_OUT, old->child_id, true);
+	}
+}
+
+void child_stop_out(struct child_sa *child, uint64_t now)
+{
+	struct child_sa *twin;
+
+	(void)now;
+	if (!child->out_installed)
+		return;
+	child->out_installed = false;
+	twin = child_twin(child);
+	if (twin)
+		emit_install(twin, EFFECT_INSTALL_OUT);
+	effects_remove(&child->sa->engine->effects, EFFECT_REMOVE_OUT, child->child_id,
+		twin || child_keeps_policy(child->config));
+}
+
+void child_replace(struct child_sa *child, struct child_sa *successor)
+{
+	child->successor = successor;
+	child->state = CHILD_REPLACED;
+	child->want_rekey = false;
+	child->rekey_at = TIME_NEVER;
+	successor->replaces = child->child_id;
+}
+
+void child_deleting(struct child_sa *child, uint64_t now)
+{
+	child->want_delete = false;
+	child->want_rekey = false;
+	child_stop_out(child, now);
+	child->state = CHILD_DELETING;
+	child->rekey_at = child->switch_at = TIME_NEVER;
+}
+
+/* No pointer may stay to what is being freed. */
+static void forget(struct child_sa *child)
+{
+	struct ike_engine *engine = child->sa->engine;
+
+	for (struct ike_sa *sa = engine->sas; sa; sa = sa->next) {
+		struct task *task = &sa->task;
+
+		if (task->child == child)
+			task->child = NULL;
+		if (task->old == child)
+			task->old = NULL;
+		if (task->rival == child)
+			task->rival = NULL;
+		for (struct child_sa *other = sa->children; other; other = other->next)
+			if (other->successor == child)
+				other->successor = NULL;
+	}
+}
+
+static void unlink_child(struct child_sa *child)
+{
+	struct child_sa **at = &child->sa->children;
+
+	while (*at && *at != child)
+		at = &(*at)->next;
+	if (*at)
+		*at = child->next;
+}
+
+void child_free(struct child_sa *child, bool keep_policy, uint64_t now)
+{
+	struct ike_engine *engine = child->sa->engine;
+	struct child_sa *twin = child_twin(child);
+
+	if (child->successor && !child->successor->out_installed)
+		child_install_out(child->successor, now);
+	child_stop_out(child, now);
+	if (child->in_installed) {
+		if ((twin || child->successor) && !engine->shut)
+			core_bury(engine, child->child_id, true, now + IKE_GRACE_NS);
+		else
+			effects_remove(&engine->effects, EFFECT_REMOVE_IN, child->child_id, keep_policy);
+	}
+	forget(child);
+	unlink_child(child);
+	engine->conns_dirty = true;
+	secret_wipe(child, sizeof(*child));
+	free(child);
+}
+
+struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi)
+{
+	for (struct child_sa *child = sa->children; child; child = child->next)
+		if (child->spi_out == spi && child->state != CHILD_CREATED)
+			return child;
+	return NULL;
+}
+
+struct child_sa *child_alive(struct ike_sa *sa, uint32_t index)
+{
+	for (struct child_sa *child = sa->children; child; child = child->next)
+		if (child->index == index && !child->want_delete && child->state <= CHILD_UP)
+			return child;
+	return NULL;
+}
+
+const char *child_state_name(enum child_state state)
+{
+	static const char *const names[] = {
+		[CHILD_CREATED] = "connecting",
+		[CHILD_IN_LIVE] = "installed",
+		[CHILD_UP] = "up",
+		[CHILD_REPLACED] = "rekeyed",
+		[CHILD_DELETING] = "deleting",
+	};
+
+	return names[state];
+}
+
+bool child_keeps_policy(const struct child_config *config)
+{
+	return config->start_action != CHILD_NONE;
+}
+
+uint64_t child_deadline(const struct child_sa *child)
+{
+	uint64_t at = child->rekey_at < child->life_at ? child->rekey_at : child->life_at;
+
+	return child->switch_at < at ? child->switch_at : at;
+}

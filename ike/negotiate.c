@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the payloads of a CHILD SA say: proposals, mode, traffic selectors, keys (RFC 7296 2.7, 2.9, 2.17, 3.3). */
+#include "ike/core.h"
+#include "ike/exchange.h"
+#include "ike/payload/ke.h"
+#include "ike/payload/nonce.h"
+#include "ike/payload/sa.h"
+#include "ike/payload/ts.h"
+
+#include <stdio.h>
+
+#define REPORT_MAX    3072u
+#define CHILD_SPI_LEN 4u
+
+struct proposal_list proposals_without_ke(const struct proposal_list *list)
+{
+	struct proposal_list out = *list;
+
+	for (unsigned i = 0; i < out.count; i++) {
+		struct proposal *proposal = &out.items[i];
+		uint8_t kept = 0;
+
+		for (unsigned t = 0; t < proposal->count; t++)
+			if (proposal->transforms[t].type != TRANSFORM_KE)
+				proposal->transforms[kept++] = proposal->transforms[t];
+		proposal->count = kept;
+	}
+	return out;
+}
+
+uint16_t proposals_first_ke(const struct proposal_list *list)
+{
+	for (unsigned t = 0; list->count && t < list->items[0].count; t++)
+		if (list->items[0].transforms[t].type == TRANSFORM_KE)
+			return list->items[0].transforms[t].id;
+	return KE_NONE;
+}
+
+bool proposals_have_ke(const struct proposal_list *list, uint16_t group)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		for (unsigned t = 0; t < list->items[i].count; t++)
+			if (list->items[i].transforms[t].type == TRANSFORM_KE &&
+				list->items[i].transforms[t].id == group)
+				return true;
+	return false;
+}
+
+/* The configured selectors of one side; none means "dynamic": the address itself. */
+static unsigned selectors(const struct selector *configured, unsigned count, const struct ip_addr *address,
+	struct selector out[static SELECTORS_MAX])
+{
+	if (!count) {
+		ts_of_addr(address, &out[0]);
+		return 1;
+	}
+	memcpy(out, configured, count * sizeof(*out));
+	return count;
+}
+
+static unsigned local_selectors(
+	const struct ike_sa *sa, const struct child_config *config, struct selector out[static SELECTORS_MAX])
+{
+	return selectors(config->local, config->local_count, &sa->local.addr, out);
+}
+
+static unsigned remote_selectors(
+	const struct ike_sa *sa, const struct child_config *config, struct selector out[static SELECTORS_MAX])
+{
+	return selectors(config->remote, config->remote_count, &sa->remote.addr, out);
+}
+
+static void spi_bytes(uint32_t spi, uint8_t out[static CHILD_SPI_LEN])
+{
+	for (unsigned i = 0; i < CHILD_SPI_LEN; i++)
+		out[i] = (uint8_t)(spi >> (24 - 8 * i));
+}
+
+/* RFC 7296 1.3.1: transport mode is asked for by a notify. */
+static void write_mode(struct message_writer *m, const struct child_sa *child)
+{
+	if (child->config->mode == SA_TRANSPORT)
+		payload_notify_write_data(m, USE_TRANSPORT_MODE, NULL, 0);
+}
+
+static void write_nonce_and_ke(struct message_writer *m, const struct dh *dh, const uint8_t *nonce)
+{
+	if (nonce)
+		payload_nonce_write(m, (struct bytes){nonce, IKE_NONCE_LEN});
+	if (dh)
+		payload_ke_write(m, dh_group(dh), dh_public(dh));
+}
+
+void child_write_offer(
+	struct message_writer *m, const struct child_sa *child, const struct dh *dh, const uint8_t *nonce)
+{
+	struct proposal_list offer = nonce ? child->config->proposals : proposals_without_ke(&child->config->proposals);
+	struct selector ts[SELECTORS_MAX];
+	uint8_t spi[CHILD_SPI_LEN];
+	unsigned count;
+
+	spi_bytes(child->spi_in, spi);
+	write_mode(m, child);
+	payload_sa_write(m, &offer, spi, sizeof(spi));
+	write_nonce_and_ke(m, dh, nonce);
+	count = local_selectors(child->sa, child->config, ts);
+	payload_ts_write(m, PAYLOAD_TSI, ts, count);
+	count = remote_selectors(child->sa, child->config, ts);
+	payload_ts_write(m, PAYLOAD_TSR, ts, count);
+}
+
+void child_write_answer(
+	struct message_writer *m, const struct child_sa *child, const struct dh *dh, const uint8_t *nonce)
+{
+	uint8_t spi[CHILD_SPI_LEN];
+
+	spi_bytes(child->spi_in, spi);
+	write_mode(m, child);
+	payload_sa_write_chosen(m, &child->suite, spi, sizeof(spi));
+	write_nonce_and_ke(m, dh, nonce);
+	/* The peer initiated: TSi is its side. */
+	payload_ts_write(m, PAYLOAD_TSI, child->remote_ts, child->remote_count);
+	payload_ts_write(m, PAYLOAD_TSR, child->local_ts, child->local_count);
+}
+
+struct offer {
+	struct proposal_list proposals;
+	struct ts_list tsi, tsr;
+	bool transport;
+};
+
+static bool read_offer(const struct ike_message *message, struct offer *out)
+{
+	const struct payload *sa = message_find(message, PAYLOAD_SA);
+	const struct payload *tsi = message_find(message, PAYLOAD_TSI);
+	const struct payload *tsr = message_find(message, PAYLOAD_TSR);
+	struct payload_notify ignored;
+
+	if (!sa || !tsi || !tsr)
+		return false;
+	out->transport = message_find_notify(message, USE_TRANSPORT_MODE, &ignored);
+	return payload_sa_read(sa->body, &out->proposals) && payload_ts_read(tsi->body, &out->tsi) &&
+	       payload_ts_read(tsr->body, &out->tsr);
+}
+
+struct choice {
+	uint8_t local_count, remote_count;
+	struct selector local[SELECTORS_MAX], remote[SELECTORS_MAX];
+};
+
+static bool narrow(
+	const struct ike_sa *sa, const struct child_config *config, const struct offer *offer, struct choice *out)
+{
+	struct selector ours[SELECTORS_MAX];
+	unsigned count;
+
+	count = local_selectors(sa, config, ours);
+	out->local_count = (uint8_t)ts_narrow(offer->tsr.items, offer->tsr.count, ours, count, out->local);
+	count = remote_selectors(sa, config, ours);
+	out->remote_count = (uint8_t)ts_narrow(offer->tsi.items, offer->tsi.count, ours, count, out->remote);
+	return out->local_count && out->remote_count;
+}
+
+/* Did narrowing leave the offer as it was? Such a child fits better than one that takes only a part of it. */
+static bool whole(const struct offer *offer, const struct choice *choice)
+{
+	return ts_list_contains(choice->local, choice->local_count, offer->tsr.items, offer->tsr.count) &&
+	       ts_list_contains(choice->remote, choice->remote_count, offer->tsi.items, offer->tsi.count);
+}
+
+/* The child of the configuration that takes most of what is offered (RFC 7296 2.9); -1: none. */
+static int choose_config(
+	const struct ike_sa *sa, const struct offer *offer, const struct child_sa *old, struct choice *out)
+{
+	const struct conn_config *config = sa->conn->config;
+	struct choice choice;
+	int found = -1;
+
+	for (uint32_t i = 0; i < config->child_count; i++) {
+		/* RFC 7296 2.9.2: a rekey stays with its child. */
+		if ((old && old->index != i) || !narrow(sa, &config->children[i], offer, &choice))
+			continue;
+		if (found < 0 || whole(offer, &choice)) {
+			*out = choice;
+			found = (int)i;
+		}
+		if (whole(offer, &choice))
+			break;
+	}
+	return found;
+}
+
+static void report_ts(struct ike_sa *sa, const struct offer *offer)
+{
+	char tsi[TS_TEXT_LEN * 3], tsr[TS_TEXT_LEN * 3];
+
+	ts_list_format(offer->tsi.items, offer->tsi.count, tsi, sizeof(tsi));
+	ts_list_format(offer->tsr.items, offer->tsr.count, tsr, sizeof(tsr));
+	core_count(sa->engine, IKE_COUNTER_TS_UNACCEPTABLE);
+	effects_event(&sa->engine->effects, EVENT_TS_MISMATCH, ike_sa_conn_name(sa), "", &sa->remote,
+		"The peer asked for its %s to our %s; no child of connections.%s has remote_ts and local_ts that "
+		"overlap with them",
+		tsi, tsr, ike_sa_conn_name(sa));
+}
+
+static void report_proposals(struct ike_sa *sa, const struct child_config *config, const struct offer *offer)
+{
+	char report[REPORT_MAX], where[2 * IKE_NAME_MAX + 64];
+
+	snprintf(where, sizeof(where), "connections.%s.children.%s.esp_proposals", ike_sa_conn_name(sa), config->name);
+	proposal_mismatch(&config->proposals, &offer->proposals, where, report, sizeof(report));
+	core_count(sa->engine, IKE_COUNTER_NO_PROPOSAL);
+	effects_event(&sa->engine->effects, EVENT_PROPOSAL_MISMATCH, ike_sa_conn_name(sa), config->name, &sa->remote,
+		"%s", report);
+}
+
+static uint32_t suite_spi(const struct suite *suite)
+{
+	struct reader r = reader_of(suite->spi, suite->spi_len);
+
+	return read_u32(&r);
+}
+
+static void take(struct child_sa *child, const struct suite *suite, const struct choice *choice)
+{
+	child->suite = *suite;
+	child->spi_out = suite_spi(suite);
+	child->local_count = choice->local_count;
+	child->remote_count = choice->remote_count;
+	memcpy(child->local_ts, choice->local, sizeof(child->local_ts));
+	memcpy(child->remote_ts, choice->remote, sizeof(child->remote_ts));
+}
+
+static unsigned count_children(const struct ike_sa *sa)
+{
+	unsigned count = 0;
+
+	for (const struct child_sa *child = sa->children; child; child = child->next)
+		count++;
+	return count;
+}
+
+enum notify child_choose(struct ike_sa *sa, const struct ike_message *message, const struct child_sa *old, bool in_auth,
+	struct child_sa **out)
+{
+	const struct child_config *config;
+	struct offer offer;
+	struct choice choice;
+	struct suite suite;
+	int index;
+
+	if (!read_offer(message, &offer))
+		return INVALID_SYNTAX;
+	if (count_children(sa) >= IKE_CHILDREN_MAX)
+		return NO_ADDITIONAL_SAS;
+	index = choose_config(sa, &offer, old, &choice);
+	if (index < 0) {
+		report_ts(sa, &offer);
+		return TS_UNACCEPTABLE;
+	}
+	config = &sa->conn->config->children[index];
+	/* RFC 7296 1.3.1: a child that insists on transport mode is refused to a peer that does not ask for it. */
+	if ((config->mode == SA_TRANSPORT && !offer.transport) ||
+		!proposal_choose(&config->proposals, &offer.proposals, in_auth, &suite) ||
+		suite.spi_len != CHILD_SPI_LEN || !suite_spi(&suite)) {
+		report_proposals(sa, config, &offer);
+		return NO_PROPOSAL_CHOSEN;
+	}
+	*out = child_new(sa, (uint32_t)index);
+	take(*out, &suite, &choice);
+	return NOTIFY_NONE;
+}
+
+bool child_accept(struct child_sa *child, const struct ike_message *message, bool in_auth)
+{
+	struct selector local[SELECTORS_MAX], remote[SELECTORS_MAX];
+	unsigned local_count = local_selectors(child->sa, child->config, local);
+	unsigned remote_count = remote_selectors(child->sa, child->config, remote);
+	struct choice choice = {0};
+	struct offer answer;
+	struct suite suite;
+
+	if (!read_offer(message, &answer) || !answer.tsi.count || !answer.tsr.count ||
+		answer.tsi.count > SELECTORS_MAX || answer.tsr.count > SELECTORS_MAX)
+		return false;
+	if (!proposal_accept(&child->config->proposals, &answer.proposals, in_auth, &suite) ||
+		suite.spi_len != CHILD_SPI_LEN || !suite_spi(&suite))
+		return false;
+	child->spi_out = suite_spi(&suite);
+	if ((child->config->mode == SA_TRANSPORT) != answer.transport)
+		return false;
+	/* RFC 7296 2.9: what comes back is a subset of what was offered. */
+	if (!ts_list_contains(local, local_count, answer.tsi.items, answer.tsi.count) ||
+		!ts_list_contains(remote, remote_count, answer.tsr.items, answer.tsr.count))
+		return false;
+	choice.local_count = answer.tsi.count;
+	choice.remote_count = answer.tsr.count;
+	memcpy(choice.local, answer.tsi.items, answer.tsi.count * sizeof(choice.local[0]));
+	memcpy(choice.remote, answer.tsr.items, answer.tsr.count * sizeof(choice.remote[0]));
+	take(child, &suite, &choice);
+	return true;
+}
+
+bool child_derive(struct child_sa *child, struct bytes shared, struct bytes ni, struct bytes nr, bool initiator)
+{
+	struct bytes low = nonce_lower(ni, nr);
+
+	memcpy(child->low_nonce, low.data, low.len);
+	child->low_nonce_len = low.len;
+	return child_keys_derive(&child->sa->keys, &child->suite, shared, ni, nr, initiator, &child->in, &child->out);
+}
