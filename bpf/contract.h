@@ -266,6 +266,11 @@ struct spi_key {
  * Behind a prefix stand its selectors and those of all shorter prefixes that cover it, in the order in which they are
  * asked (priority, then the longer prefix), so that one look-up is enough. The first that matches decides.
  */
+/* The local range lies inside the (wider) remote range, as with 10.1.0.0/16 to 0.0.0.0/0: the selector does not match
+ * between two addresses of the local range. Those are neighbours, not the other side of the tunnel, and this host stays
+ * within their reach. */
+#define SELECTOR_NOT_AMONG_LOCAL 0x01u
+
 struct policy4_key {
 	__u32 prefix_len;
 	__u8 remote[4];
@@ -285,7 +290,8 @@ struct policy4_selector {
 	__u16 remote_port_last;
 	__u8 protocol;
 	__u8 action; /* enum policy_action */
-	__u8 reserved[2];
+	__u8 flags;  /* SELECTOR_* */
+	__u8 reserved;
 	__u32 tunnel;
 };
 struct policy6_selector {
@@ -299,7 +305,8 @@ struct policy6_selector {
 	__u16 remote_port_last;
 	__u8 protocol;
 	__u8 action;
-	__u8 reserved[2];
+	__u8 flags;
+	__u8 reserved;
 	__u32 tunnel;
 };
 struct policy4 {

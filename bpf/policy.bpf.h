@@ -63,6 +63,8 @@ __noinline int selector4_match(const struct policy4_selector *s, const struct fl
 		return MATCH_NO;
 	if (local < s->local_first || local > s->local_last || remote < s->remote_first || remote > s->remote_last)
 		return MATCH_NO;
+	if (s->flags & SELECTOR_NOT_AMONG_LOCAL && remote >= s->local_first && remote <= s->local_last)
+		return MATCH_NO;
 	return SELECTOR_MATCH_PORTS(s, f);
 }
 
@@ -76,17 +78,20 @@ static __always_inline int addr6_not_above(const __u32 *a, const __u32 *b)
 	return 1;
 }
 
+static __always_inline int addr6_in(const __u32 *addr, const __u8 *first, const __u8 *last)
+{
+	return addr6_not_above((const __u32 *)first, addr) && addr6_not_above(addr, (const __u32 *)last);
+}
+
 __noinline int selector6_match(const struct policy6_selector *s, const struct flow *f)
 {
 	if (!s || !f)
 		return MATCH_NO;
 	if (s->protocol && s->protocol != f->protocol)
 		return MATCH_NO;
-	if (!addr6_not_above((const __u32 *)s->remote_first, f->remote) ||
-		!addr6_not_above(f->remote, (const __u32 *)s->remote_last))
+	if (!addr6_in(f->remote, s->remote_first, s->remote_last) || !addr6_in(f->local, s->local_first, s->local_last))
 		return MATCH_NO;
-	if (!addr6_not_above((const __u32 *)s->local_first, f->local) ||
-		!addr6_not_above(f->local, (const __u32 *)s->local_last))
+	if (s->flags & SELECTOR_NOT_AMONG_LOCAL && addr6_in(f->remote, s->local_first, s->local_last))
 		return MATCH_NO;
 	return SELECTOR_MATCH_PORTS(s, f);
 }

@@ -238,6 +238,19 @@ static int rules_collect(const struct policy_table *table, const struct trie_pre
 	return (int)count;
 }
 
+/* SELECTOR_NOT_AMONG_LOCAL if the remote range holds the local one and more. */
+static uint8_t rule_flags(const struct policy_rule *rule)
+{
+	uint8_t family = rule->remote.family;
+	uint128 local_first = addr_number(family, rule->local.first),
+		local_last = addr_number(family, rule->local.last);
+	uint128 first = addr_number(family, rule->remote.first), last = addr_number(family, rule->remote.last);
+
+	if (first > local_first || last < local_last || (first == local_first && last == local_last))
+		return 0;
+	return SELECTOR_NOT_AMONG_LOCAL;
+}
+
 static struct policy4_selector rule_to_v4(const struct policy_rule *rule)
 {
 	return (struct policy4_selector){
@@ -251,6 +264,7 @@ static struct policy4_selector rule_to_v4(const struct policy_rule *rule)
 		.remote_port_last = rule->remote.port_last,
 		.protocol = rule->protocol,
 		.action = rule->action,
+		.flags = rule_flags(rule),
 		.tunnel = rule->tunnel,
 	};
 }
@@ -264,6 +278,7 @@ static struct policy6_selector rule_to_v6(const struct policy_rule *rule)
 		.remote_port_last = rule->remote.port_last,
 		.protocol = rule->protocol,
 		.action = rule->action,
+		.flags = rule_flags(rule),
 		.tunnel = rule->tunnel,
 	};
 

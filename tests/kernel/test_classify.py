@@ -9,6 +9,7 @@ peer 10.2.0.0/16 (fd02::/16, tunnel 7). In it 10.2.9.0/24 is for HTTPS from 10.1
 import ipaddress
 import json
 import os
+import random
 import subprocess
 
 import pytest
@@ -446,6 +447,23 @@ def test_short_ip_length(nic, packet):
     assert nic.fate(bytes(packet) + b"\0" * 20) == "redirect"
 
 
+def test_mutated(nic):
+    """Bytes changed at random (the same ones in every run): each frame has one fate, a drop is counted once, metadata stays inside."""
+    dice = random.Random(4303)
+    seeds = [bytes(packet) for packet in (
+        eth(from_peer(options=[IPOption_Router_Alert()]), encap(esp(SPI_ENCAP))), eth(from_peer6(), IPv6ExtHdrHopByHop(), esp(SPI_6)),
+        eth(Dot1Q(vlan=5), TO_PEER, TCP()), eth(TO_PEER6, IPv6ExtHdrDestOpt(), IPv6ExtHdrFragment(m=1), UDP(), PLAIN))]
+    for _ in range(4000):
+        data = bytearray(dice.choice(seeds))
+        for _ in range(dice.randint(1, 4)):
+            data[dice.randrange(12, len(data))] = dice.choice((0, 1, 255, dice.randrange(256)))
+        answer = nic.frame(bytes(data))
+        assert answer["verdict"] in ("pass", "drop", "redirect")
+        assert (answer["verdict"] == "drop") == (answer["reason"] is not None and answer["reason"] != "?"), data.hex()
+        if answer["meta"]:
+            assert 14 <= answer["meta"]["l3_off"] < answer["meta"]["payload_off"] <= len(data), data.hex()
+
+
 # ---- events ----
 def test_event_of_unknown_spi(nic):
     nic.ask("events")
@@ -460,6 +478,22 @@ def test_event_of_unknown_spi(nic):
 
 
 # ---- changes while traffic runs ----
+@pytest.mark.parametrize("local, remote, neighbour, mine, far, packet", [
+    ("10.1.0.0/16", "0.0.0.0/0", "10.1.0.5", "10.1.0.1", "8.8.8.8", IP),
+    ("fd01::/16", "::/0", "fd01::5", "fd01::1", "2001:db8:8::8", IPv6),
+])
+def test_neighbours_in_a_full_tunnel(nic, local, remote, neighbour, mine, far, packet):
+    """All traffic of a site goes through the tunnel, but its hosts still reach this gateway and each other."""
+    policy = nic.policy(PROTECT, selector(local), selector(remote), 30, priority=200)
+    assert nic.frame(eth(packet(src=neighbour, dst=far), TCP()))["meta"]["index"] == 30
+    assert nic.fate(eth(packet(src=far, dst=neighbour), TCP())) == "PLAINTEXT_IN"
+    assert nic.fate(eth(packet(src=far, dst=mine), TCP())) == "PLAINTEXT_IN"
+    assert nic.fate(eth(packet(src=neighbour, dst=mine), TCP(dport=22))) == "pass"
+    other = str(ipaddress.ip_network(local)[0x717])
+    assert nic.fate(eth(packet(src=neighbour, dst=other), TCP())) == "pass"
+    nic.ask("policy_remove", id=policy)
+
+
 def test_policy_comes_and_goes(nic):
     packet = eth(inner("10.1.0.5", "10.99.0.5"), UDP())
     narrow = eth(inner("10.1.0.5", "10.99.1.5"), UDP())

@@ -307,6 +307,33 @@ static void test_too_many(void **state)
 	policy_table_clear(&table);
 }
 
+static const struct {
+	const char *first;
+	const char *last;
+	uint8_t flags;
+} among[] = {
+	{"0.0.0.0", "255.255.255.255", SELECTOR_NOT_AMONG_LOCAL},
+	{"10.0.0.0", "10.255.255.255", SELECTOR_NOT_AMONG_LOCAL},
+	{"10.1.0.0", "10.1.255.255", 0}, /* the same as the local range: nothing else would be left */
+	{"10.1.0.0", "10.1.127.255", 0},
+	{"10.2.0.0", "10.2.255.255", 0},
+};
+
+static void test_among_local(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(among); i++) {
+		struct policy_table table = {0};
+		struct policy p = policy(5, 1, among[i].first, among[i].last);
+		union policy_entry entry;
+
+		assert_int_equal(policy_table_add(&table, &p, 1), 0);
+		assert_int_equal(policy_entry_build(&table, &table.rules[0].prefix, &entry), 1);
+		assert_int_equal(entry.v4.selectors[0].flags, among[i].flags);
+		policy_table_clear(&table);
+	}
+}
+
 /* Bypass and discard name no tunnel, whatever the caller left in the field. */
 static void test_no_tunnel(void **state)
 {
@@ -332,6 +359,7 @@ int main(void)
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_among_local),
 		cmocka_unit_test(test_no_tunnel),
 	};
 
