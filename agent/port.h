@@ -24,11 +24,18 @@
 
 struct port_queue;
 
+/* Packets that died before the worker could see them, since the last time it was asked. */
+struct port_lost {
+	uint64_t rx_full;  /* the receive ring was full */
+	uint64_t no_frame; /* there was no chunk to receive into */
+};
+
 struct port_ops {
 	uint32_t (*recv)(struct port_queue *queue, struct frame *frames, uint32_t max);
 	void (*refill)(struct port_queue *queue, struct chunk_cache *cache);
 	uint32_t (*send)(struct port_queue *queue, const struct frame *frames, uint32_t count);
 	bool (*flush)(struct port_queue *queue, struct chunk_cache *cache);
+	void (*lost)(struct port_queue *queue, struct port_lost *lost);
 	void (*free)(struct port_queue *queue);
 };
 
@@ -98,6 +105,12 @@ static inline uint32_t port_recv(struct port_queue *queue, struct frame *frames,
 static inline void port_refill(struct port_queue *queue, struct chunk_cache *cache)
 {
 	queue->ops->refill(queue, cache);
+}
+
+/* What the queue lost on receive. Only the queue's own worker may call this. */
+static inline void port_lost(struct port_queue *queue, struct port_lost *lost)
+{
+	queue->ops->lost(queue, lost);
 }
 
 /*

@@ -93,6 +93,34 @@ static void worker_flush_sas(struct worker *worker)
 	worker->touched_count = 0;
 }
 
+static void worker_count_lost(struct worker *worker, enum drop_reason reason, uint64_t packets)
+{
+	struct drop_count *drop = &worker->stat->drops[reason];
+
+	if (!packets)
+		return;
+	drop->packets += packets;
+	drop->last_ns = worker->now_ns;
+}
+
+/* About once a second: forget SAs that are gone, and count what died in the rings. */
+static void worker_sweep(struct worker *worker)
+{
+	struct port_lost lost;
+
+	worker->swept_ns = worker->now_ns;
+	sa_table_sweep(&worker->sas);
+	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
+		struct port *port = worker->ports[slot];
+
+		for (uint32_t i = worker->index; port && i < port->queue_count; i += worker->shared->worker_count) {
+			port_lost(port->queues[i], &lost);
+			worker_count_lost(worker, DROP_RX_FULL, lost.rx_full);
+			worker_count_lost(worker, DROP_NO_FRAME, lost.no_frame);
+		}
+	}
+}
+
 uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 {
 	struct frame frames[PORT_BATCH];
@@ -116,10 +144,8 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 	forward_sweep_held(worker);
 	forward_flush(worker);
 	worker_flush_sas(worker);
-	if (now_ns - worker->swept_ns >= SWEEP_NS) {
-		worker->swept_ns = now_ns;
-		sa_table_sweep(&worker->sas);
-	}
+	if (now_ns - worker->swept_ns >= SWEEP_NS)
+		worker_sweep(worker);
 	worker->stat->rx_packets += received;
 	worker->stat->turns++;
 	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST);

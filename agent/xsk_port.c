@@ -11,6 +11,10 @@
 #include <sys/socket.h>
 #include <xdp/xsk.h>
 
+#ifndef SOL_XDP
+#define SOL_XDP 283
+#endif
+
 #define SEND_BUFFER_BYTES (16 * 1024 * 1024)
 #define KERNEL_SEND_BATCH 32u /* frames that one sendto() moves in copy mode */
 #define REFILL_MIN	  32u
@@ -31,6 +35,7 @@ struct xsk_queue {
 	struct xsk_ring_prod tx;
 	uint32_t in_flight; /* sent, chunk not yet back */
 	uint16_t holder;    /* mark of this socket in umem.holder */
+	struct port_lost told;
 };
 
 /* Marks for umem.holder; 0 means the process. Wraps long after any socket that had the number is gone. */
@@ -166,6 +171,20 @@ static bool xsk_queue_flush(struct port_queue *head, struct chunk_cache *cache)
 	return unsent > 0;
 }
 
+static void xsk_queue_lost(struct port_queue *head, struct port_lost *lost)
+{
+	struct xsk_queue *queue = (struct xsk_queue *)head;
+	struct xdp_statistics now = {0};
+	socklen_t len = sizeof(now);
+
+	memset(lost, 0, sizeof(*lost));
+	if (getsockopt(queue->head.fd, SOL_XDP, XDP_STATISTICS, &now, &len))
+		return;
+	lost->rx_full = now.rx_ring_full - queue->told.rx_full;
+	lost->no_frame = now.rx_dropped - queue->told.no_frame;
+	queue->told = (struct port_lost){.rx_full = now.rx_ring_full, .no_frame = now.rx_dropped};
+}
+
 static void xsk_queue_free(struct port_queue *head)
 {
 	struct xsk_queue *queue = (struct xsk_queue *)head;
@@ -183,6 +202,7 @@ static const struct port_ops xsk_ops = {
 	.refill = xsk_queue_refill,
 	.send = xsk_queue_send,
 	.flush = xsk_queue_flush,
+	.lost = xsk_queue_lost,
 	.free = xsk_queue_free,
 };
 

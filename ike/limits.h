@@ -17,7 +17,7 @@
 #define IKE_ID_MAX 256u
 #define IKE_PAYLOADS_MAX 64u	/* payloads of one message that are looked at */
 #define IKE_PROPOSALS_MAX 16u
-#define IKE_TRANSFORMS_MAX 40u	/* of one proposal */
+#define IKE_TRANSFORMS_MAX 64u /* of one proposal; strongSwan with all plugins offers some 45 */
 #define IKE_TS_MAX 16u		/* selectors of one TS payload that are looked at */
 #define IKE_NAME_MAX 64u
 

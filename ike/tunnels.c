@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ike/tunnels.h"
 
+#include "agent/base/clock.h"
 #include "bpf/sadb.h"
 
 #include <stdio.h>
@@ -30,6 +31,7 @@ struct tunnel_entry *tunnel_entry_new(struct tunnel_table *table, const char *co
 	snprintf(entry->conn, sizeof(entry->conn), "%s", conn);
 	snprintf(entry->child, sizeof(entry->child), "%s", child);
 	entry->id = TUNNEL_NONE;
+	entry->since_ns = clock_now_ns();
 	*table->last = entry;
 	table->last = &entry->next;
 	return entry;
@@ -99,6 +101,8 @@ struct sa_pair *sa_pair_add(struct tunnel_entry *entry, uint32_t child_id, uint3
 	pair->spi_in = spi_in;
 	pair->spi_out = spi_out;
 	pair->sa_in = pair->sa_out = SA_NONE;
+	if (!entry->pairs)
+		entry->since_ns = clock_now_ns();
 	pair->next = entry->pairs;
 	entry->pairs = pair;
 	return pair;
@@ -111,6 +115,8 @@ void sa_pair_delete(struct tunnel_entry *entry, struct sa_pair *pair)
 	while (*at != pair)
 		at = &(*at)->next;
 	*at = pair->next;
+	if (!entry->pairs)
+		entry->since_ns = clock_now_ns();
 	free(pair);
 }
 

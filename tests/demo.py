@@ -79,7 +79,7 @@ class Demo:
         print(f"  {'ok  ' if good else 'FAIL'}  {text}", flush=True)
 
     def show(self):
-        print(self.site.picture(self.a.kind, self.b.kind, "ESP in UDP 4500 (A is behind NAT)"), flush=True)
+        print(self.site.picture(self.a.kind, self.b.kind, "ESP in UDP 4500"), flush=True)
         title("Tunnel")
         self.start()
         watch = [self.site.capture(end, filter=capture.LEAKS_ONLY) for end in ("a0", "b0")]

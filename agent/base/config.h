@@ -123,6 +123,9 @@ bool config_file_is_open(const char *path);
 void config_error_at(const struct config *config, const char *key_path, char *error, size_t error_size,
 	const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* Do both say the same (defaults left out and defaults spelt out are not the same)? */
+bool config_connection_equal(const struct config_connection *a, const struct config_connection *b);
+
 /* "90s", "5m", "1h", "1d" or plain seconds to nanoseconds. False if it is none of these. */
 bool config_duration(const char *text, uint64_t *ns);
 

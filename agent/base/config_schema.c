@@ -90,7 +90,7 @@ static const cyaml_schema_field_t connection_fields[] = {
 	CYAML_FIELD_END,
 };
 
-static const cyaml_schema_value_t connection_schema = {
+const cyaml_schema_value_t config_connection_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_connection, connection_fields),
 };
 
@@ -109,7 +109,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("agent", CYAML_FLAG_POINTER | OPTIONAL, struct config, agent, agent_fields),
 	CYAML_FIELD_MAPPING_PTR("ike", CYAML_FLAG_POINTER | OPTIONAL, struct config, ike, ike_fields),
 	CYAML_FIELD_SEQUENCE("connections", CYAML_FLAG_POINTER | OPTIONAL, struct config, connections,
-		&connection_schema, 0, CONNECTION_MAX),
+		&config_connection_schema, 0, CONNECTION_MAX),
 	CYAML_FIELD_SEQUENCE(
 		"secrets", CYAML_FLAG_POINTER | OPTIONAL, struct config, secrets, &secret_schema, 0, CONNECTION_MAX),
 	CYAML_FIELD_END,

@@ -56,6 +56,7 @@ size_t config_source_line(const struct config_source *source, const char *key_pa
 
 /* The schema of the whole file, and of its top-level mapping. */
 extern const cyaml_schema_value_t config_schema;
+extern const cyaml_schema_value_t config_connection_schema; /* of one connection */
 /* Lists of mappings may also be written as a mapping of names (swanctl's way): true for these. */
 bool config_schema_is_named_list(const cyaml_schema_value_t *schema);
 

@@ -37,10 +37,12 @@ table ip lab {{
 """
 
 PICTURE = """\
-   client          gateway A                   internet                 gateway B          server
- {client} ──── {lan_a} │ {wan_a} ──── {router_a} │ {router_b} ──── {wan_b} │ {lan_b} ──── {server}
-                  {a:<18}           {nat:^22}        {b}
-                      ╚══════════════ tunnel: {tunnel} ══════════════╝"""
+   client            gateway A                    internet                    gateway B            server
+  ┌────────┐     ┌─────────────────┐     ┌───────────────────────┐     ┌──────────────────┐     ┌────────┐
+  │        │     │ {a:^15} │     │{nat:^23}│     │ {b:^16} │     │        │
+  │10.1.0.2├─────┤.1    192.168.7.2├─────┤.1         198.51.100.1├─────┤.2             .1├─────┤10.2.0.2│
+  └────────┘     └────────╥────────┘     └───────────────────────┘     └────────╥─────────┘     └────────┘
+                          ╚══════════{tunnel:═^33}══════════╝"""
 
 
 def _addresses(kind, table):
@@ -113,6 +115,4 @@ class Site:
 
     def picture(self, a, b, tunnel):
         """The drawing of the demo: `a` and `b` name the programs, `tunnel` the protocol."""
-        return PICTURE.format(client=CLIENT[4], lan_a=LAN_A[4], wan_a=WAN_A[4], router_a=ROUTER_A[4],
-                              router_b=ROUTER_B[4], wan_b=WAN_B[4], lan_b=LAN_B[4], server=SERVER[4], a=a, b=b,
-                              nat="NAT" if self.nat else "", tunnel=tunnel)
+        return PICTURE.format(a=a, b=b, nat="NAT" if self.nat else "", tunnel=f" {tunnel} ")

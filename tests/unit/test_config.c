@@ -302,6 +302,36 @@ static void redacted_text_has_no_secret(void **state)
 	}
 }
 
+static void connections_are_compared(void **state)
+{
+	static const char base[] =
+		"connections:\n  - {name: x, local: {id: a}, remote: {id: b}, dpd_delay: 10s, children: [{name: c, "
+		"local_ts: [10.0.0.0/8], rekey_bytes: 5}]}\n";
+	static const struct {
+		const char *from;
+		const char *to;
+	} changes[] = {{"id: b", "id: c"}, {"10s", "11s"}, {"bytes: 5", "bytes: 6"}, {"10.0.0.0/8", "10.0.0.0/9"},
+		{"[10.0.0.0/8]", "[10.0.0.0/8, 11.0.0.0/8]"}, {", dpd_delay: 10s", ""},
+		{"name: x", "name: x, encap: yes"}};
+	char error[CONFIG_ERROR_LEN], text[512];
+	struct config *a = parse(base, error), *b = parse(base, error);
+
+	(void)state;
+	assert_true(config_connection_equal(&a->connections[0], &b->connections[0]));
+	config_free(b);
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		const char *at = strstr(base, changes[i].from);
+
+		snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - base), base, changes[i].to,
+			at + strlen(changes[i].from));
+		b = parse(text, error);
+		assert_non_null(b);
+		assert_false(config_connection_equal(&a->connections[0], &b->connections[0]));
+		config_free(b);
+	}
+	config_free(a);
+}
+
 static void long_file_is_refused(void **state)
 {
 	char name[] = "/tmp/espalier-config-XXXXXX";
@@ -335,6 +365,7 @@ int main(void)
 		cmocka_unit_test(redacted_text_keeps_lines),
 		cmocka_unit_test(redacted_text_has_no_secret),
 		cmocka_unit_test(long_file_is_refused),
+		cmocka_unit_test(connections_are_compared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "ike/keys.h"
 #include "ike/prf.h"
 
+#include <openssl/bn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -147,6 +148,7 @@ static void trivial_values_are_refused(void **state)
 {
 	struct dh *modp = dh_new(KE_MODP_2048), *x25519 = dh_new(KE_X25519);
 	uint8_t value[256] = {0}, out[DH_SHARED_MAX];
+	BIGNUM *p = BN_get_rfc3526_prime_2048(NULL);
 
 	(void)state;
 	assert_int_equal(dh_compute(x25519, (struct bytes){value, 32}, out), 0);
@@ -155,6 +157,12 @@ static void trivial_values_are_refused(void **state)
 	assert_int_equal(dh_compute(modp, (struct bytes){value, 256}, out), 0);
 	memset(value, 0xff, sizeof(value)); /* larger than p */
 	assert_int_equal(dh_compute(modp, (struct bytes){value, 256}, out), 0);
+	assert_non_null(p);
+	BN_bn2binpad(p, value, sizeof(value));
+	assert_int_equal(dh_compute(modp, (struct bytes){value, 256}, out), 0);
+	value[255] ^= 1; /* p - 1: p is odd */
+	assert_int_equal(dh_compute(modp, (struct bytes){value, 256}, out), 0);
+	BN_free(p);
 	dh_free(modp);
 	dh_free(x25519);
 }

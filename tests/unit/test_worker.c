@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker's turn over memory ports: what goes in comes out sealed or opened, and what dies is counted once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/checksum.h"
+#include "tests/unit/worker_lab.h"
+
+struct lab {
+	struct gateway a; /* 10.1/16 */
+	struct gateway b; /* 10.2/16 */
+	uint64_t now;
+};
+
+static int set_up(void **state)
+{
+	struct lab *lab = calloc(1, sizeof(*lab));
+
+	*state = lab;
+	lab->now = GATEWAY_NOW_NS;
+	return gateway_init(&lab->a, 0, 20, 0) || gateway_init(&lab->b, 1, 20, 0);
+}
+
+static int tear_down(void **state)
+{
+	struct lab *lab = *state;
+
+	gateway_clear(&lab->a);
+	gateway_clear(&lab->b);
+	free(lab);
+	return 0;
+}
+
+static uint64_t dropped(const struct gateway *gateway, enum drop_reason reason)
+{
+	return gateway->stat.drops[reason].packets;
+}
+
+static uint64_t dropped_all(const struct gateway *gateway)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < DROP_SLOTS; i++)
+		sum += gateway->stat.drops[i].packets;
+	return sum;
+}
+
+/* Every chunk is somewhere: free, in a cache, or held. */
+static uint32_t chunks_free(struct gateway *gateway)
+{
+	return umem_free_count(&gateway->umem) + gateway->worker.cache.count + gateway->cache.count;
+}
+
+static struct frame seal_one(struct lab *lab, uint32_t len)
+{
+	uint8_t packet[2048];
+	struct frame sealed = {0};
+
+	gateway_packet(packet, len, 0, true);
+	assert_true(gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, len));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &sealed, 1), 1);
+	return sealed;
+}
+
+static void seals_and_opens(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t len = 28; len <= 1400; len += 49) {
+		struct frame sealed = seal_one(lab, len), opened;
+		uint8_t packet[2048];
+
+		gateway_packet(packet, len, 0, true);
+		assert_memory_equal(sealed.data, neighbor_mac, 6);
+		assert_memory_equal(sealed.data + 6, gateway_mac, 6);
+		assert_int_equal(sealed.data[14 + 9], 50);
+		assert_true(gateway_push_esp(&lab->b, 0, &sealed));
+		chunk_give(&lab->a.cache, sealed.chunk);
+		worker_turn(&lab->b.worker, lab->now);
+		assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_LAN), 0, &opened, 1), 1);
+		assert_int_equal(opened.len, 14 + len);
+		assert_int_equal(opened.data[14 + 8], 62); /* two hops */
+		assert_memory_equal(opened.data + 14 + 12, packet + 12, len - 12);
+		chunk_give(&lab->b.cache, opened.chunk);
+	}
+	assert_int_equal(dropped_all(&lab->a), 0);
+	assert_int_equal(dropped_all(&lab->b), 0);
+	assert_int_equal(lab->a.stat.sealed, lab->b.stat.opened);
+	assert_int_equal(lab->a.runs[1].packets, lab->a.stat.sealed);
+	assert_int_equal(lab->b.runs[0].packets, lab->b.stat.opened);
+	assert_int_equal(lab->a.runs[1].out_seq, lab->a.stat.sealed);
+	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
+	assert_int_equal(chunks_free(&lab->b), GATEWAY_CHUNKS);
+}
+
+static void replay_and_forgery_are_counted_once(void **state)
+{
+	struct lab *lab = *state;
+	struct frame sealed = seal_one(lab, 100);
+
+	gateway_push_esp(&lab->b, 0, &sealed);
+	gateway_push_esp(&lab->b, 0, &sealed);
+	sealed.data[sealed.len - 1] ^= 1;
+	sealed.data[14 + 20 + 7] = 9; /* a fresh sequence number, so that the ICV is looked at */
+	gateway_push_esp(&lab->b, 0, &sealed);
+	worker_turn(&lab->b.worker, lab->now);
+	assert_int_equal(dropped(&lab->b, DROP_REPLAY), 1);
+	assert_int_equal(dropped(&lab->b, DROP_ICV_BAD), 1);
+	assert_int_equal(dropped_all(&lab->b), 2);
+	assert_int_equal(lab->b.stat.opened, 1);
+	assert_int_equal(lab->b.stat.drops[DROP_REPLAY].last_ns, lab->now);
+	chunk_give(&lab->a.cache, sealed.chunk);
+}
+
+static void unknown_sa_and_broken_sa(void **state)
+{
+	struct lab *lab = *state;
+	struct frame sealed = seal_one(lab, 100);
+
+	gateway_push_esp(&lab->b, 7, &sealed); /* a free slot */
+	gateway_push_esp(&lab->b, GATEWAY_SAS, &sealed);
+	gateway_push_esp(&lab->b, 1, &sealed); /* an outbound one */
+	lab->b.sas[2] = lab->b.sas[0];
+	lab->b.sas[2].encr = 999;
+	gateway_push_esp(&lab->b, 2, &sealed);
+	worker_turn(&lab->b.worker, lab->now);
+	assert_int_equal(dropped(&lab->b, DROP_SPI_UNKNOWN), 2);
+	assert_int_equal(dropped(&lab->b, DROP_SA_BROKEN), 2);
+	chunk_give(&lab->a.cache, sealed.chunk);
+}
+
+/* Deleted under the worker: the next packet must not be opened with keys that are gone. */
+static void generation_moves_on(void **state)
+{
+	struct lab *lab = *state;
+	struct frame sealed = seal_one(lab, 100);
+
+	gateway_push_esp(&lab->b, 0, &sealed);
+	worker_turn(&lab->b.worker, lab->now);
+	assert_int_equal(lab->b.stat.opened, 1);
+	lab->b.sas[0].state = SA_RETIRED;
+	lab->b.sas[0].generation += 2;
+	gateway_push_esp(&lab->b, 0, &sealed);
+	worker_turn(&lab->b.worker, lab->now + NS_PER_S);
+	assert_int_equal(dropped(&lab->b, DROP_SPI_UNKNOWN), 1);
+	assert_null(lab->b.worker.sas.slots[0]);
+	chunk_give(&lab->a.cache, sealed.chunk);
+}
+
+static void epoch_is_odd_inside_a_turn(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t before = lab->a.stat.epoch;
+
+	assert_int_equal(before % 2, 0);
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(lab->a.stat.epoch, before + 2);
+	lab->a.stat.epoch++; /* as a crashed agent leaves it */
+	worker_clear(&lab->a.worker);
+	assert_int_equal(worker_init(&lab->a.worker, &lab->a.shared, 0, &lab->a.resolver.resolver), 0);
+	assert_int_equal(lab->a.stat.epoch, before + 4);
+}
+
+static void waits_for_an_sa_and_tells_once(void **state)
+{
+	struct lab *lab = *state;
+	struct agent_message message;
+	struct frame frames[4];
+	uint8_t packet[100];
+
+	lab->a.tunnels[0].out_sa = SA_NONE;
+	gateway_packet(packet, sizeof(packet), 0, true);
+	for (unsigned i = 0; i < 3; i++)
+		gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_true(worker_waiting(&lab->a.worker));
+	assert_true(mailbox_take(&lab->a.mailbox, &message));
+	assert_int_equal(message.kind, AGENT_ACQUIRE);
+	assert_int_equal(message.acquire.tunnel, 0);
+	assert_memory_equal(message.acquire.remote.first, packet + 16, 4);
+	assert_false(mailbox_take(&lab->a.mailbox, &message));
+	lab->a.tunnels[0].out_sa = 1;
+	worker_turn(&lab->a.worker, lab->now + 1);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, frames, 4), 3);
+	assert_false(worker_waiting(&lab->a.worker));
+	assert_int_equal(dropped_all(&lab->a), 0);
+	for (unsigned i = 0; i < 3; i++)
+		chunk_give(&lab->a.cache, frames[i].chunk);
+}
+
+static void waiting_ends(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[100];
+
+	lab->a.tunnels[0].out_sa = SA_NONE;
+	gateway_packet(packet, sizeof(packet), 0, true);
+	for (unsigned i = 0; i < HOLD_KEY_MAX + 2; i++)
+		gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(dropped(&lab->a, DROP_HELD_OVERFLOW), 2);
+	worker_turn(&lab->a.worker, lab->now + HOLD_NS);
+	assert_int_equal(dropped(&lab->a, DROP_SA_MISSING), HOLD_KEY_MAX);
+	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
+}
+
+static void waits_for_a_neighbor(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[100];
+	struct frame frame;
+
+	lab->a.resolver.outer_kind = HOP_PENDING;
+	gateway_packet(packet, sizeof(packet), 0, true);
+	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_true(worker_waiting(&lab->a.worker));
+	lab->a.resolver.outer_kind = HOP_PORT;
+	lab->a.shared.fib_epoch++; /* the kernel's announcement */
+	worker_turn(&lab->a.worker, lab->now + 1);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &frame, 1), 1);
+	chunk_give(&lab->a.cache, frame.chunk);
+	lab->a.resolver.outer_kind = HOP_PENDING;
+	lab->a.shared.fib_epoch++;
+	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now + 2);
+	worker_turn(&lab->a.worker, lab->now + 2 + HOLD_NS);
+	assert_int_equal(dropped(&lab->a, DROP_NEIGHBOR_FAILED), 1);
+	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
+}
+
+static void each_next_hop_has_its_fate(void **state)
+{
+	static const struct {
+		enum hop_kind kind;
+		enum drop_reason reason;
+	} rows[] = {{HOP_NONE, DROP_ROUTE_NONE}, {HOP_FAILED, DROP_NEIGHBOR_FAILED}};
+	struct lab *lab = *state;
+	uint8_t packet[100];
+
+	gateway_packet(packet, sizeof(packet), 0, true);
+	for (unsigned i = 0; i < 2; i++) {
+		lab->a.resolver.outer_kind = rows[i].kind;
+		lab->a.shared.fib_epoch++;
+		gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+		worker_turn(&lab->a.worker, lab->now);
+		assert_int_equal(dropped(&lab->a, rows[i].reason), 1);
+	}
+	assert_int_equal(dropped_all(&lab->a), 2);
+}
+
+/* For the host itself: through the host device, one hop only. */
+static void local_packets_reach_the_host(void **state)
+{
+	struct lab *lab = *state;
+	struct frame sealed = seal_one(lab, 100), opened;
+
+	lab->b.resolver.inner_kind = HOP_HOST;
+	gateway_push_esp(&lab->b, 0, &sealed);
+	worker_turn(&lab->b.worker, lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_HOST), 0, &opened, 1), 1);
+	assert_int_equal(opened.data[14 + 8], 63);
+	chunk_give(&lab->a.cache, sealed.chunk);
+	chunk_give(&lab->b.cache, opened.chunk);
+}
+
+static void too_big_tells_the_sender(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[1490];
+	struct frame answer;
+
+	gateway_packet(packet, sizeof(packet), 0, true);
+	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(dropped(&lab->a, DROP_TOO_BIG), 1);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_LAN), 0, &answer, 1), 1);
+	assert_int_equal(answer.data[14 + 9], 1);  /* ICMP */
+	assert_int_equal(answer.data[14 + 20], 3); /* destination unreachable */
+	assert_int_equal(answer.data[14 + 21], 4); /* fragmentation needed */
+	assert_memory_equal(answer.data + 14 + 16, packet + 12, 4);
+	chunk_give(&lab->a.cache, answer.chunk);
+}
+
+static void too_big_goes_in_pieces(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[1490];
+	struct frame pieces[4];
+
+	gateway_packet(packet, sizeof(packet), 0, false);
+	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, pieces, 4), 2);
+	assert_true(pieces[0].len <= 14 + 1500 && pieces[1].len < pieces[0].len);
+	assert_int_equal(dropped_all(&lab->a), 0);
+	for (unsigned i = 0; i < 2; i++)
+		chunk_give(&lab->a.cache, pieces[i].chunk);
+	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
+}
+
+static void last_hop_tells_the_sender(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[100];
+	struct frame answer;
+
+	gateway_packet(packet, sizeof(packet), 0, true);
+	checksum_update16(packet + 10, (uint8_t[]){64, 17}, (uint8_t[]){1, 17});
+	packet[8] = 1;
+	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(dropped(&lab->a, DROP_TTL_EXPIRED), 1);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_LAN), 0, &answer, 1), 1);
+	assert_int_equal(answer.data[14 + 20], 11);
+	chunk_give(&lab->a.cache, answer.chunk);
+}
+
+static void full_ring_is_counted(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[100];
+	struct frame frames[8];
+
+	memory_port_limit(gateway_port(&lab->a, SLOT_WAN), 0, 2);
+	gateway_packet(packet, sizeof(packet), 0, true);
+	for (unsigned i = 0; i < 5; i++)
+		gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(dropped(&lab->a, DROP_TX_FULL), 3);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, frames, 8), 2);
+	for (unsigned i = 0; i < 2; i++)
+		chunk_give(&lab->a.cache, frames[i].chunk);
+	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
+}
+
+static void lifetime_is_told_once(void **state)
+{
+	struct lab *lab = *state;
+	struct agent_message message;
+
+	lab->a.sas[1].soft_packets = 2;
+	lab->a.sas[1].hard_packets = 3;
+	for (unsigned i = 0; i < 3; i++) {
+		struct frame sealed = seal_one(lab, 100);
+
+		chunk_give(&lab->a.cache, sealed.chunk);
+	}
+	assert_true(mailbox_take(&lab->a.mailbox, &message));
+	assert_int_equal(message.kind, AGENT_EXPIRE);
+	assert_int_equal(message.expire.kind, AGENT_EXPIRE_SOFT);
+	assert_int_equal(message.expire.sa, 1);
+	assert_true(mailbox_take(&lab->a.mailbox, &message));
+	assert_int_equal(message.expire.kind, AGENT_EXPIRE_HARD);
+	assert_false(mailbox_take(&lab->a.mailbox, &message));
+}
+
+static void vanished_port_is_not_used(void **state)
+{
+	struct lab *lab = *state;
+	struct port *wan = gateway_port(&lab->a, SLOT_WAN);
+	uint8_t packet[100];
+
+	atomic_store(&lab->a.shared.ports.ports[SLOT_WAN], NULL);
+	worker_clear(&lab->a.worker);
+	assert_int_equal(worker_init(&lab->a.worker, &lab->a.shared, 0, &lab->a.resolver.resolver), 0);
+	gateway_packet(packet, sizeof(packet), 0, true);
+	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(dropped(&lab->a, DROP_PORT_DOWN), 1);
+	atomic_store(&lab->a.shared.ports.ports[SLOT_WAN], wan);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(seals_and_opens),
+		TEST(replay_and_forgery_are_counted_once),
+		TEST(unknown_sa_and_broken_sa),
+		TEST(generation_moves_on),
+		TEST(epoch_is_odd_inside_a_turn),
+		TEST(waits_for_an_sa_and_tells_once),
+		TEST(waiting_ends),
+		TEST(waits_for_a_neighbor),
+		TEST(each_next_hop_has_its_fate),
+		TEST(local_packets_reach_the_host),
+		TEST(too_big_tells_the_sender),
+		TEST(too_big_goes_in_pieces),
+		TEST(last_hop_tells_the_sender),
+		TEST(full_ring_is_counted),
+		TEST(lifetime_is_told_once),
+		TEST(vanished_port_is_not_used),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
