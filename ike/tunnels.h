@@ -54,7 +54,7 @@ struct tunnel_entry {
 	uint64_t rekeys;
 	uint64_t ike_rekeys;
 	uint64_t since_ns;    /* in this state (up or not) */
-	char last_error[512]; /* "": none since it came up */
+	char last_error[2048]; /* "": none since it came up */
 };
 
 struct tunnel_table {

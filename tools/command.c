@@ -4,6 +4,7 @@
 #include "agent/base/config.h"
 #include "agent/base/own.h"
 #include "ike/contract.h"
+#include "tools/format.h"
 #include "tools/sheet.h"
 
 #include <errno.h>
@@ -14,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTIONS_MAX 16
+#define OPTIONS_MAX   16
+#define COMPLAINT_MAX 8192
 
 const struct command command_table[] = {
 	{"status", "[CONNECTION]", "tunnels: state, peer, selectors, bytes, rate", 0, 1, status_run},
@@ -51,13 +53,15 @@ _Static_assert(ARRAY_LEN(option_table) < OPTIONS_MAX, "one entry must be left fo
 
 void command_complain(const char *format, ...)
 {
+	char text[COMPLAINT_MAX], safe[COMPLAINT_MAX];
+	char *rest = text;
 	va_list args;
 
-	fputs("espalier: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	for (const char *lead = "espalier: "; rest; lead = "  ")
+		fprintf(stderr, "%s%s\n", lead, format_safe(strsep(&rest, "\n"), safe, sizeof(safe)));
 }
 
 int command_client_failed(const struct client *client, enum client_result result)

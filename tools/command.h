@@ -73,7 +73,7 @@ int config_run(const struct options *options, size_t count, char *const args[]);
 int version_run(const struct options *options, size_t count, char *const args[]);
 int help_run(const struct options *options, size_t count, char *const args[]);
 
-/* "espalier: SENTENCE" on stderr. */
+/* "espalier: SENTENCE" on stderr, made safe for the terminal; further lines of the text are indented. */
 void command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Complain about what the client met; gives the exit status that fits. */

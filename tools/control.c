@@ -9,16 +9,20 @@
 #include <time.h>
 
 #define POLL_NS 200000000L
-/* A tunnel that is still down this long after the request, with the error it had before, has failed the same way again.
+/*
+ * So many polls after an error the tunnel counts as failed, although the daemon may go on trying: an error that is new
+ * since the request counts from when it was seen, the one of before from the request (then it has failed the same way
+ * again).
  */
-#define SAME_ERROR_POLLS 10u
+#define GRACE_POLLS 10u
 
 /* What `up` and `down` wait for. */
 struct goal {
 	const char *connection;
 	const char *child; /* NULL: all of them */
 	bool up;
-	json_t *before; /* "connection/child" -> last_error before the request */
+	json_t *errors; /* "connection/child" -> last_error as known: before the request, later as told */
+	json_t *told;	/* "connection/child" -> number of the poll that brought a new error */
 };
 
 static bool goal_concerns(const struct goal *goal, const json_t *tunnel)
@@ -50,46 +54,58 @@ static bool error_is_new(const struct goal *goal, const json_t *tunnel)
 	char name[256];
 	const char *error = field_text(tunnel, "last_error", "");
 
-	return *error && strcmp(error, field_text(goal->before, tunnel_name(tunnel, name), "")) != 0;
+	return *error && strcmp(error, field_text(goal->errors, tunnel_name(tunnel, name), "")) != 0;
 }
 
 static void error_remember(struct goal *goal, const json_t *tunnel)
 {
 	char name[256];
 
-	json_object_set_new(goal->before, tunnel_name(tunnel, name), json_string(field_text(tunnel, "last_error", "")));
+	json_object_set_new(goal->errors, tunnel_name(tunnel, name), json_string(field_text(tunnel, "last_error", "")));
 }
 
-/* An error that the tunnel did not have before is told at once, even while the daemon goes on trying. */
-static void error_tell(struct goal *goal, const json_t *tunnel)
+static void error_tell(const json_t *tunnel)
 {
 	char name[256];
 
-	if (!error_is_new(goal, tunnel))
-		return;
 	command_complain("%s: %s", tunnel_name(tunnel, name), field_text(tunnel, "last_error", ""));
-	error_remember(goal, tunnel);
+}
+
+/* Is something under way? A trapped tunnel stays "trapped" while its IKE SA is being set up. */
+static bool tunnel_busy(const json_t *tunnel)
+{
+	return state_is(tunnel, "connecting") || field_present(tunnel, "ike");
 }
 
 enum verdict { VERDICT_WAIT, VERDICT_REACHED, VERDICT_FAILED };
 
-static enum verdict tunnel_judge(struct goal *goal, const json_t *tunnel, unsigned polls)
+/* Of a tunnel that should come up and has not yet. A new error is told at once. */
+static enum verdict up_judge(struct goal *goal, const json_t *tunnel, unsigned polls)
 {
 	char name[256];
-	bool fresh;
+	const json_t *told;
 
+	tunnel_name(tunnel, name);
+	if (error_is_new(goal, tunnel)) {
+		error_tell(tunnel);
+		error_remember(goal, tunnel);
+		json_object_set_new(goal->told, name, json_integer(polls));
+	}
+	told = json_object_get(goal->told, name);
+	if (told)
+		return !tunnel_busy(tunnel) || polls >= json_integer_value(told) + GRACE_POLLS ? VERDICT_FAILED
+											       : VERDICT_WAIT;
+	if (tunnel_busy(tunnel) || !*field_text(tunnel, "last_error", "") || polls < GRACE_POLLS)
+		return VERDICT_WAIT;
+	error_tell(tunnel);
+	return VERDICT_FAILED;
+}
+
+static enum verdict tunnel_judge(struct goal *goal, const json_t *tunnel, unsigned polls)
+{
 	if (goal_reached(goal, tunnel))
 		return VERDICT_REACHED;
-	fresh = error_is_new(goal, tunnel);
-	if (goal->up)
-		error_tell(goal, tunnel);
-	if (!goal->up || state_is(tunnel, "connecting") || !*field_text(tunnel, "last_error", ""))
-		return VERDICT_WAIT;
-	if (!fresh && polls < SAME_ERROR_POLLS)
-		return VERDICT_WAIT;
-	if (!fresh)
-		command_complain("%s: %s", tunnel_name(tunnel, name), field_text(tunnel, "last_error", ""));
-	return VERDICT_FAILED;
+	return goal->up ? up_judge(goal, tunnel, polls) : VERDICT_WAIT;
 }
 
 /* All tunnels of the goal together: failed if one has failed, reached if all are there. */
@@ -143,8 +159,21 @@ static void goal_print(const struct goal *goal, const json_t *status, bool json)
 	json_decref(mine);
 }
 
-static void complain_late(const struct goal *goal, unsigned seconds)
+/* The time is over; the errors that the tunnels had before the request are better than no hint. */
+static void complain_late(const struct goal *goal, const json_t *status, unsigned seconds)
 {
+	const json_t *tunnel;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "tunnels"), i, tunnel)
+	{
+		char name[256];
+
+		if (goal_concerns(goal, tunnel) && !goal_reached(goal, tunnel) &&
+			*field_text(tunnel, "last_error", "") &&
+			!json_object_get(goal->told, tunnel_name(tunnel, name)))
+			error_tell(tunnel);
+	}
 	command_complain("%s%s%s is not %s after %u seconds; the daemon goes on: see `espalier status`",
 		goal->connection, goal->child ? "/" : "", goal->child ? goal->child : "", goal->up ? "up" : "down",
 		seconds);
@@ -178,7 +207,7 @@ static int goal_await(struct client *client, struct goal *goal, const struct opt
 			continue;
 		}
 		if (verdict == VERDICT_WAIT)
-			complain_late(goal, options->timeout_seconds);
+			complain_late(goal, status, options->timeout_seconds);
 		goal_print(goal, status, options->json);
 		json_decref(status);
 		return verdict == VERDICT_REACHED ? EXIT_DONE : verdict == VERDICT_FAILED ? EXIT_FAILED : EXIT_TIMEOUT;
@@ -200,7 +229,7 @@ static bool goal_prepare(struct client *client, struct goal *goal, int *result)
 			error_remember(goal, tunnel);
 	}
 	json_decref(status);
-	if (json_object_size(goal->before))
+	if (json_object_size(goal->errors))
 		return true;
 	command_complain("no %s \"%s%s%s\" is configured; `espalier status` lists what is",
 		goal->child ? "child" : "connection", goal->connection, goal->child ? "/" : "",
@@ -243,13 +272,17 @@ static int goal_pursue(struct client *client, struct goal *goal, const struct op
 
 static int up_or_down(const struct options *options, size_t count, char *const args[], bool up)
 {
-	struct goal goal = {
-		.connection = args[0], .child = count > 1 ? args[1] : NULL, .up = up, .before = json_object()};
+	struct goal goal = {.connection = args[0],
+		.child = count > 1 ? args[1] : NULL,
+		.up = up,
+		.errors = json_object(),
+		.told = json_object()};
 	struct client *client = client_new(options->socket);
 	int result = client ? goal_pursue(client, &goal, options) : EXIT_FAILED;
 
 	client_free(client);
-	json_decref(goal.before);
+	json_decref(goal.errors);
+	json_decref(goal.told);
 	return result;
 }
 

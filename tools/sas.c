@@ -43,7 +43,7 @@ static void print_sa(const json_t *sa)
 	snprintf(name, sizeof(name), "%llu %s", count_of(sa, "index"), inbound ? "in" : "out");
 	sheet_block("sa", SHEET_PLAIN, name);
 	sheet_field("spi", "%s", field_text(sa, "spi", "?"));
-	if (field_present(sa, "connection"))
+	if (*field_text(sa, "connection", ""))
 		sheet_field("tunnel", "%s/%s (%llu)", field_text(sa, "connection", "?"), field_text(sa, "child", "?"),
 			count_of(sa, "tunnel"));
 	else

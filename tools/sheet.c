@@ -49,12 +49,19 @@ static const char *all_off(void)
 	return coloured ? "\033[0m" : "";
 }
 
+/* A text of several lines goes on indented, so that no value can pass for a line of its own. */
 static void write_value(enum sheet_colour colour, const char *format, va_list args)
 {
 	char value[VALUE_MAX], safe[VALUE_MAX];
+	char *rest = value;
 
 	vsnprintf(value, sizeof(value), format, args);
-	printf("%s%s%s", colour_on(colour), format_safe(value, safe, sizeof(safe)), all_off());
+	for (bool first = true; rest; first = false) {
+		char *line = strsep(&rest, "\n");
+
+		printf("%s%s%s%s", first ? "" : "\n    ", colour_on(colour), format_safe(line, safe, sizeof(safe)),
+			all_off());
+	}
 }
 
 void sheet_block(const char *kind, enum sheet_colour colour, const char *name)

@@ -135,6 +135,11 @@ def test_sas_show_replay_and_policies(api):
     assert shown["policy: 10.2.0.0/16"]["action"] == "protect by tunnel 0"
 
 
+def test_several_lines_stay_indented(api):
+    api.tunnel("branch")["last_error"] = "no proposal in common\nencryption: x\x1b[2J"
+    assert "  last error:  no proposal in common\n    encryption: x?[2J\n" in succeeds(ask(api, "status", "branch"))
+
+
 def test_drops_show_what_happened(api):
     text = succeeds(ask(api, "drops"))
     assert re.search(r"^REPLAY +12  3 seconds +sequence number seen before$", text, re.M)
@@ -190,7 +195,7 @@ def test_up_waits_until_it_stands(api):
 
 
 def test_up_prints_why_it_failed(api):
-    report = "NO_PROPOSAL_CHOSEN from 203.0.113.7: encryption: offered aes128, configured aes256gcm16: add aes256gcm16 there"
+    report = "connection branch: no proposal in common\n  encryption: offered aes128, configured aes256gcm16"
 
     def refuse(_):
         api.tunnel("branch").update(state="down", last_error=report)
@@ -199,8 +204,19 @@ def test_up_prints_why_it_failed(api):
     api.on_post["/v1/up"] = refuse
     done = ask(api, "up", "branch")
     assert done.returncode == 1
-    assert done.stderr == f"espalier: branch/lan: {report}\n"
+    assert done.stderr == "espalier: branch/lan: connection branch: no proposal in common\n" \
+                          "    encryption: offered aes128, configured aes256gcm16\n"
     assert done.stdout == "branch/lan is down\n"
+
+
+def test_up_tells_a_new_error_while_the_daemon_goes_on(api):
+    def refuse(_):
+        api.tunnel("branch").update(state="connecting", last_error="the peer says: AUTHENTICATION_FAILED")
+        return 202, {}
+
+    api.on_post["/v1/up"] = refuse
+    done = ask(api, "up", "branch", "--timeout", "600")
+    assert (done.returncode, done.stderr) == (1, "espalier: branch/lan: the peer says: AUTHENTICATION_FAILED\n")
 
 
 def test_up_fails_with_the_same_error_again(api):
