@@ -36,6 +36,9 @@ static void test_setup(void **state)
 	net_run(net, 10 * NS_PER_S);
 	net_assert_up(net, c->children);
 	assert_int_equal(net->side[A].events[EVENT_AUTH_FAILED], 0);
+	/* What B dials anew starts from nothing: the answerer may send a moment before the dialler listens (RFC
+	 * 7296 2.8). */
+	net->check_lossless = !c->options.start_b;
 	net_command(net, A, ENGINE_DOWN, "");
 	net_run(net, 10 * NS_PER_S);
 	if (!c->options.start_b)
@@ -202,11 +205,12 @@ static void test_half_open_bound(void **state)
 
 static void test_nat(void **state)
 {
-	struct net *net = net_new_with(&(struct net_options){.start_a = true}, 3);
+	struct net *net = net_new_with(&(struct net_options){}, 3);
 
 	(void)state;
 	net->nat = true;
 	net->nat_shift = 1000;
+	net_command(net, A, ENGINE_UP, "");
 	net_run(net, NS_PER_S);
 	net_assert_up(net, 1);
 	assert_true(net_look(net, A).last.nat_local);
