@@ -50,15 +50,16 @@ static int hex_decode(const char *text, uint8_t *out)
 	return (int)(len / 2);
 }
 
+/* The library takes '=' anywhere and counts it as bytes; here it stands at the end, at most twice. */
 static int base64_decode(const char *text, uint8_t *out)
 {
-	size_t len = strlen(text);
-	int got = len % 4 ? -1 : EVP_DecodeBlock(out, (const unsigned char *)text, (int)len);
+	size_t len = strlen(text), data = strcspn(text, "="), padding = len - data;
+	int got;
 
-	/* The library counts padding as bytes. */
-	for (size_t i = len; got > 0 && i > 0 && text[i - 1] == '=' && len - i < 2; i--)
-		got--;
-	return got;
+	if (len % 4 || padding > 2 || strspn(text + data, "=") != padding)
+		return -1;
+	got = EVP_DecodeBlock(out, (const unsigned char *)text, (int)len);
+	return got < 0 ? -1 : got - (int)padding;
 }
 
 int secret_decode(const char *text, uint8_t *out)
