@@ -33,6 +33,7 @@ struct interface {
 	char name[IF_NAMESIZE];
 	uint32_t slot;
 	struct port *port; /* NULL: not served */
+	int failed;	   /* why it could not be served when last tried; said once */
 	char said[320];	   /* the last thing the log said about it */
 };
 
@@ -98,12 +99,16 @@ static void interface_serve(struct agent *agent, struct interface *interface, co
 {
 	char error[256] = "", sentence[320];
 	struct port *port;
+	int err = interface_open(&agent->interface_options, link, interface->slot, &port, error);
 
-	if (interface_open(&agent->interface_options, link, interface->slot, &port, error)) {
+	if (err) {
 		snprintf(sentence, sizeof(sentence), "%s is not served: %s", interface->name, error);
-		interface_say(interface, LOG_LEVEL_ERROR, sentence);
+		if (err != interface->failed)
+			interface_say(interface, LOG_LEVEL_ERROR, sentence);
+		interface->failed = err;
 		return;
 	}
+	interface->failed = 0;
 	interface->port = port;
 	interface_say_served(interface, port);
 	agent_put_port(agent, interface->slot, port);
@@ -505,7 +510,6 @@ static int agent_set_up(struct agent *agent, const struct agent_options *options
 
 	agent_name_interfaces(agent, options);
 	agent->interface_options.allow_native = !options->xdp_mode || strcmp(options->xdp_mode, "generic") != 0;
-	privilege_unlimit_memory();
 	err = agent_open_maps(agent, options, error);
 	if (err)
 		return err;

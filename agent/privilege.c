@@ -11,15 +11,25 @@
 #include <sys/capability.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #ifndef CAP_BPF
 #define CAP_BPF 39
 #endif
 
-/* NET_ADMIN: routes, links, XDP; NET_RAW: AF_XDP and raw sockets; BPF: maps. Programs are loaded before. */
-static const cap_value_t needed[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
+/*
+ * NET_ADMIN: routes, links, XDP; NET_RAW: AF_XDP and raw sockets; BPF: maps; IPC_LOCK: the packet memory of sockets on
+ * an interface that comes later. Programs are loaded before.
+ */
+static const cap_value_t needed[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK};
+
+static int cap_is_needed(cap_value_t cap)
+{
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+		if (needed[i] == cap)
+			return 1;
+	return 0;
+}
 
 static void own_cap_(cap_t *caps)
 {
@@ -46,18 +56,11 @@ int privilege_drop(void)
 			return -errno;
 	}
 	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (cap != CAP_NET_ADMIN && cap != CAP_NET_RAW && cap != CAP_BPF)
+		if (!cap_is_needed(cap))
 			cap_drop_bound(cap);
 	if (cap_set_proc(caps))
 		return -errno;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
-}
-
-void privilege_unlimit_memory(void)
-{
-	struct rlimit unlimited = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-
-	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
 /* Make the folder of `path`. */

@@ -8,8 +8,6 @@
 
 /* Keep the capabilities that sockets, routes, attachments and maps need, drop all others for good. -errno. */
 int privilege_drop(void);
-/* Packet memory stays in RAM: lift the limit on locked memory while we may. */
-void privilege_unlimit_memory(void);
 
 /*
  * Take the lock file beside the control socket. The descriptor, to be kept open; -EBUSY: another agent has it, *pid is
