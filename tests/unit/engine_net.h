@@ -213,7 +213,8 @@ static inline struct net_sa *net_carrier(struct net_side *side, const char *name
 /* Would a packet sent now on each outbound SA be opened at the peer with the right keys? */
 static inline void net_check(struct net *net)
 {
-	if (!net->check_lossless)
+	/* A peer given up after all retransmissions is no longer served: what it sends is lost with it. */
+	if (!net->check_lossless || net->side[A].events[EVENT_PEER_DEAD] || net->side[B].events[EVENT_PEER_DEAD])
 		return;
 	for (int s = 0; s < 2; s++)
 		for (unsigned i = 0; i < NET_SAS_MAX; i++) {
