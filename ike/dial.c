@@ -7,6 +7,7 @@
 #include "ike/config.h"
 #include "ike/daemon.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ static struct dial *dial_find(struct daemon *d, const char *conn)
 	dial = calloc(1, sizeof(*dial));
 	if (!dial)
 		return NULL;
-	strncpy(dial->conn, conn, sizeof(dial->conn) - 1);
+	snprintf(dial->conn, sizeof(dial->conn), "%s", conn);
 	dial->next = d->dials;
 	d->dials = dial;
 	return dial;

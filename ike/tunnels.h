@@ -53,7 +53,7 @@ struct tunnel_entry {
 	uint64_t tx_bps;
 	uint64_t rekeys;
 	uint64_t ike_rekeys;
-	uint64_t since_ns;    /* in this state (up or not) */
+	uint64_t since_ns;     /* in this state (up or not) */
 	char last_error[2048]; /* "": none since it came up */
 };
 

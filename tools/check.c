@@ -115,7 +115,7 @@ static int print_verdict(const struct options *options, const char *file, int ve
 		command_print_json(object);
 		json_decref(object);
 	} else if (verdict == 0) {
-		printf("%s%s%s is right\n", report, *report ? "\n" : "", file);
+		printf("%s%s\n", *report ? report : file, *report ? "" : " is right");
 	} else {
 		fprintf(stderr, "%s\n", *report ? report : "the check ended without a word");
 	}
