@@ -167,11 +167,22 @@ void child_install_out(struct child_sa *child, uint64_t now)
 	}
 }
 
+/* One that waits to take over from `child`, be it of this IKE SA or of one that the peer dialled anew; NULL: none. */
+static struct child_sa *find_heir(const struct child_sa *child)
+{
+	for (struct ike_sa *sa = child->sa->engine->sas; sa; sa = sa->next)
+		for (struct child_sa *other = sa->children; other; other = other->next)
+			if (other->state == CHILD_IN_LIVE && other->replaces == child->child_id && !other->want_delete)
+				return other;
+	return NULL;
+}
+
 void child_stop_out(struct child_sa *child, uint64_t now)
 {
-	struct child_sa *twin;
+	struct child_sa *twin, *heir = find_heir(child);
 
-	(void)now;
+	if (heir)
+		child_install_out(heir, now);
 	if (!child->out_installed)
 		return;
 	child->out_installed = false;
@@ -233,11 +244,10 @@ static void unlink_child(struct child_sa *child)
 void child_free(struct child_sa *child, bool keep_policy, uint64_t now)
 {
 	struct ike_engine *engine = child->sa->engine;
-	struct child_sa *twin = child_twin(child);
+	struct child_sa *twin;
 
-	if (child->successor && !child->successor->out_installed)
-		child_install_out(child->successor, now);
 	child_stop_out(child, now);
+	twin = child_twin(child);
 	if (child->in_installed) {
 		if ((twin || child->successor) && !engine->shut)
 			core_bury(engine, child->child_id, true, now + IKE_GRACE_NS);

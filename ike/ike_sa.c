@@ -307,10 +307,16 @@ void ike_sa_replace_others(struct ike_sa *sa, uint64_t now)
 		if (other == sa || other->conn != sa->conn || other->state != IKE_UP || other->want_delete ||
 			!ike_id_equal(&other->remote_id, &sa->remote_id))
 			continue;
-		if (sa->conn->config->unique == UNIQUE_KEEP || crossing_loses(sa, other, now))
+		if (sa->conn->config->unique == UNIQUE_KEEP || crossing_loses(sa, other, now)) {
 			sa->want_delete = true;
-		else
+		} else if (sa->initial_contact) {
+			/* RFC 7296 2.4: the peer has lost the others; no DELETE could reach it. */
 			other->want_delete = true;
+			ike_sa_drop_children(other, false, now);
+			transition_end(other);
+		} else {
+			other->want_delete = true;
+		}
 		ike_sa_touch(other);
 	}
 }

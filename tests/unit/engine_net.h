@@ -31,7 +31,8 @@ enum { A = 0, B = 1 };
 
 struct net_sa {
 	bool used, in, out;
-	struct child_install install;
+	struct child_install install; /* its pointers are not used */
+	char child[IKE_NAME_MAX];
 	struct endpoint local, remote;
 };
 
@@ -204,7 +205,7 @@ static inline struct net_sa *net_carrier(struct net_side *side, const char *name
 	struct net_sa *best = NULL;
 
 	for (unsigned i = 0; i < NET_SAS_MAX; i++)
-		if (side->sas[i].used && side->sas[i].out && strcmp(side->sas[i].install.config->name, name) == 0 &&
+		if (side->sas[i].used && side->sas[i].out && strcmp(side->sas[i].child, name) == 0 &&
 			(!best || side->sas[i].install.child_id > best->install.child_id))
 			best = &side->sas[i];
 	return best;
@@ -244,6 +245,7 @@ static inline void net_install(struct net *net, int s, const struct effect *effe
 	assert_non_null(sa);
 	sa->used = true;
 	sa->install = effect->install;
+	snprintf(sa->child, sizeof(sa->child), "%s", effect->install.child);
 	sa->local = effect->install.local;
 	sa->remote = effect->install.remote;
 	if (effect->kind == EFFECT_INSTALL_IN) {
