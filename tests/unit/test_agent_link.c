@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -102,7 +103,7 @@ static int setup(void **state)
 {
 	struct scene *s = calloc(1, sizeof(*s));
 
-	strcpy(s->folder, "/tmp/espalier-link-XXXXXX");
+	snprintf(s->folder, sizeof(s->folder), "%s", "/tmp/espalier-link-XXXXXX");
 	assert_non_null(mkdtemp(s->folder));
 	s->name.sun_family = AF_UNIX;
 	snprintf(s->name.sun_path, sizeof(s->name.sun_path), "%.60s/agent.sock", s->folder);
@@ -216,10 +217,10 @@ static void events_and_ports_come(void **state)
 	assert_true(send(s->agent, &message, sizeof(message), 0) > 0);
 	memset(&message.port, 0, sizeof(message.port));
 	message.kind = AGENT_PORT;
-	strcpy(message.port.ifname, "eth0");
+	snprintf(message.port.ifname, sizeof(message.port.ifname), "%s", "eth0");
 	message.port.more = 1;
 	assert_true(send(s->agent, &message, sizeof(message), 0) > 0);
-	strcpy(message.port.ifname, "eth1");
+	snprintf(message.port.ifname, sizeof(message.port.ifname), "%s", "eth1");
 	message.port.more = 0;
 	assert_true(send(s->agent, &message, sizeof(message), 0) > 0);
 	for (int i = 0; i < STEPS_MAX && count < 2; i++) {
