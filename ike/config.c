@@ -97,11 +97,9 @@ static bool can_dial(const struct config_connection *from)
 static bool child_dial_check(
 	const struct config_build *build, const struct config_connection *from, const struct child_config *child)
 {
-	bool dials = child->start_action == CHILD_START || child->start_action == CHILD_TRAP;
-
-	if (dials && !can_dial(from))
+	if (child->start_action == CHILD_START && !can_dial(from))
 		return build_fail(
-			build, "start_action", "none was expected: the connection has no remote_addrs to dial");
+			build, "start_action", "none or trap was expected: the connection has no remote_addrs to dial");
 	return true;
 }
 
