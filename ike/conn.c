@@ -186,8 +186,10 @@ void conn_failed(struct conn *conn, uint64_t now)
 	}
 	conn->delay = next_delay(conn->delay);
 	conn->redial_at = now + conn->delay;
+	/* A name may have moved, and the route to it: ask again. */
 	if (conn->config->remote_is_name)
-		conn->remote.family = IP_NONE; /* it may have moved: ask again */
+		conn->remote.family = IP_NONE;
+	conn->local = conn->config->local;
 }
 
 void conn_succeeded(struct conn *conn)

@@ -198,7 +198,7 @@ static void malformed(struct ike_sa *sa, const struct arrival *in)
 	core_count(in->engine, IKE_COUNTER_PAYLOAD_BAD);
 	if (!is_response(&in->message.header))
 		response_notify(sa, in->message.header.exchange, INVALID_SYNTAX, NULL, 0);
-	ike_sa_lost(sa, in->now);
+	ike_sa_lost(sa, "a malformed message of the peer", in->now);
 	transition_end(sa);
 }
 
@@ -489,12 +489,12 @@ static int command_resolved(struct conn *conn, const struct engine_command *comm
 		return 0;
 	conn->resolving = false;
 	conn->engine->conns_dirty = true;
-	if (command->remote.addr.family == IP_NONE || command->local.family == IP_NONE) {
+	conn->local = conn->config->local.family != IP_NONE ? conn->config->local : command->local;
+	if (command->remote.addr.family == IP_NONE || conn->local.family == IP_NONE) {
 		conn_failed(conn, now);
 		return 0;
 	}
 	conn->remote = command->remote.addr;
-	conn->local = command->local;
 	return 0;
 }
 

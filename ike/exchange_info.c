@@ -193,6 +193,6 @@ enum verdict info_request(struct ike_sa *sa, const struct input_data *in)
 	settle_rekey(sa);
 	report_ike_down(
 		sa, request.over ? "the peer reports that authentication or syntax failed" : "deleted by the peer");
-	ike_sa_drop_children(sa, false, in->now);
+	ike_sa_drop_children(sa, false, "the peer closed the IKE SA", in->now);
 	return VERDICT_END;
 }

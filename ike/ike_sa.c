@@ -237,7 +237,7 @@ void ike_sa_up(struct ike_sa *sa, uint64_t now)
 		conn_succeeded(sa->conn);
 }
 
-void ike_sa_drop_children(struct ike_sa *sa, bool peer_dead, uint64_t now)
+void ike_sa_drop_children(struct ike_sa *sa, bool peer_dead, const char *why, uint64_t now)
 {
 	while (sa->children) {
 		struct child_sa *child = sa->children;
@@ -248,22 +248,21 @@ void ike_sa_drop_children(struct ike_sa *sa, bool peer_dead, uint64_t now)
 			if (!sa->want_delete)
 				conn_child_lost(sa->conn, child->index, action);
 			effects_event(&sa->engine->effects, EVENT_CHILD_DOWN, ike_sa_conn_name(sa), child->config->name,
-				&sa->remote, "CHILD SA down: %s",
-				peer_dead ? "the peer does not answer" : "its IKE SA was closed");
+				&sa->remote, "CHILD SA down: %s", why);
 		}
 		child_free(child, keep, now);
 	}
 }
 
-void ike_sa_lost(struct ike_sa *sa, uint64_t now)
+void ike_sa_lost(struct ike_sa *sa, const char *why, uint64_t now)
 {
 	bool was_up = sa->state >= IKE_UP;
 
 	if (was_up) {
 		if (sa->state == IKE_UP)
 			effects_event(&sa->engine->effects, EVENT_IKE_DOWN, ike_sa_conn_name(sa), "", &sa->remote,
-				"IKE SA down");
-		ike_sa_drop_children(sa, true, now);
+				"IKE SA down: %s", why);
+		ike_sa_drop_children(sa, true, why, now);
 	} else if (sa->initiator && sa->conn) {
 		conn_failed(sa->conn, now);
 	}
@@ -312,7 +311,7 @@ void ike_sa_replace_others(struct ike_sa *sa, uint64_t now)
 		} else if (sa->initial_contact) {
 			/* RFC 7296 2.4: the peer has lost the others; no DELETE could reach it. */
 			other->want_delete = true;
-			ike_sa_drop_children(other, false, now);
+			ike_sa_drop_children(other, false, "the peer has started anew", now);
 			transition_end(other);
 		} else {
 			other->want_delete = true;
@@ -366,7 +365,7 @@ static void peer_dead(struct ike_sa *sa, uint64_t now)
 {
 	if (sa->state == IKE_UP || sa->state < IKE_UP)
 		report_dead(sa);
-	ike_sa_lost(sa, now);
+	ike_sa_lost(sa, "the peer does not answer", now);
 	transition_end(sa);
 }
 
@@ -393,7 +392,7 @@ static void tick_up(struct ike_sa *sa, uint64_t now)
 	if (sa->life_at <= now) {
 		/* RFC 7296 2.8: an SA past its lifetime must not be used. */
 		sa->life_at = TIME_NEVER;
-		ike_sa_lost(sa, now);
+		ike_sa_lost(sa, "its lifetime is over and no rekey came about", now);
 		sa->want_delete = true;
 	}
 	if (sa->rekey_at <= now) {
@@ -414,7 +413,7 @@ void ike_sa_tick(struct ike_sa *sa, uint64_t now)
 {
 	ike_sa_touch(sa);
 	if (sa->expire_at <= now) {
-		ike_sa_lost(sa, now);
+		ike_sa_lost(sa, "not finished in time", now);
 		transition_end(sa);
 		return;
 	}

@@ -122,9 +122,9 @@ void ike_sa_tick(struct ike_sa *sa, uint64_t now);
 /* IKE_AUTH (or a rekey) is done: start its lifetimes. */
 void ike_sa_up(struct ike_sa *sa, uint64_t now);
 /* The set-up failed, or the peer is gone: what is wanted is dialled again. The caller ends the SA. */
-void ike_sa_lost(struct ike_sa *sa, uint64_t now);
+void ike_sa_lost(struct ike_sa *sa, const char *why, uint64_t now);
 /* CHILD SAs go down with their IKE SA; the configuration's close or dpd action says what comes next. */
-void ike_sa_drop_children(struct ike_sa *sa, bool peer_dead, uint64_t now);
+void ike_sa_drop_children(struct ike_sa *sa, bool peer_dead, const char *why, uint64_t now);
 void ike_sa_move_children(struct ike_sa *from, struct ike_sa *to);
 void ike_sa_task_clear(struct ike_sa *sa, uint64_t now);
 /* RFC 7296 2.4, INITIAL_CONTACT, and the connection's `unique`: what becomes of older IKE SAs with the same peer. */

@@ -100,7 +100,7 @@ static void refuse_syntax(struct ike_sa *sa, enum input input, const struct inpu
 	core_count(sa->engine, IKE_COUNTER_PAYLOAD_BAD);
 	if (is_request(input))
 		response_notify(sa, in->message->header.exchange, INVALID_SYNTAX, NULL, 0);
-	ike_sa_lost(sa, in->now);
+	ike_sa_lost(sa, "a malformed message of the peer", in->now);
 	transition_end(sa);
 }
 
