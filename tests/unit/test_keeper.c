@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,7 +45,7 @@ static int setup(void **state)
 	struct scene *s = calloc(1, sizeof(*s));
 	int fd;
 
-	strcpy(s->path, "/tmp/espalier-keeper-XXXXXX");
+	snprintf(s->path, sizeof(s->path), "/tmp/espalier-keeper-XXXXXX");
 	fd = mkstemp(s->path);
 	assert_true(fd >= 0);
 	close(fd);
