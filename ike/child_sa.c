@@ -151,7 +151,6 @@ static void report_up(const struct child_sa *child)
 
 void child_install_out(struct child_sa *child, uint64_t now)
 {
-	(void)now;
 	if (child->out_installed || !child->in_installed || child->state != CHILD_IN_LIVE)
 		return;
 	child->out_installed = true;
@@ -159,6 +158,7 @@ void child_install_out(struct child_sa *child, uint64_t now)
 	child->switch_at = TIME_NEVER;
 	emit_install(child, EFFECT_INSTALL_OUT);
 	report_up(child);
+	conn_child_up(child->sa->conn, child->index, now);
 	for (struct child_sa *old = child->sa->children; old; old = old->next) {
 		if (old->successor != child || !old->out_installed)
 			continue;

@@ -195,8 +195,15 @@ void conn_failed(struct conn *conn, uint64_t now)
 void conn_succeeded(struct conn *conn)
 {
 	conn->tries = 0;
-	conn->delay = 0;
-	conn->redial_at = 0;
+	conn->delay = 0; /* redial_at stays: a peer that closes what it has just made does not keep us busy */
+}
+
+void conn_child_up(struct conn *conn, uint32_t index, uint64_t now)
+{
+	if (!conn || index >= conn->config->child_count)
+		return;
+	conn->children[index].delay = 0;
+	conn->children[index].retry_at = now + IKE_REDIAL_FIRST_NS;
 }
 
 void conn_child_failed(struct conn *conn, uint32_t index, uint64_t now)

@@ -58,6 +58,8 @@ int conn_next_child(const struct conn *conn, uint64_t now);
 /* An attempt to set up the IKE SA failed: dial again after a while, twice as long as before. */
 void conn_failed(struct conn *conn, uint64_t now);
 void conn_succeeded(struct conn *conn);
+/* A child is up. Should the peer delete it at once, it is not made again at once. */
+void conn_child_up(struct conn *conn, uint32_t index, uint64_t now);
 /* The peer refused a child: try again after a while. */
 void conn_child_failed(struct conn *conn, uint32_t index, uint64_t now);
 /* A child went down; `action` (enum child_action) of the configuration says what now. */

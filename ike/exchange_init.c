@@ -20,6 +20,7 @@ void exchange_dial(struct conn *conn, uint64_t now)
 	struct ike_sa *sa = ike_sa_new(conn->engine, true);
 
 	sa->conn = conn;
+	conn->redial_at = now + IKE_REDIAL_FIRST_NS;
 	sa->encap = conn->config->encap;
 	sa->local = (struct endpoint){.addr = conn->local, .port = IKE_PORT};
 	sa->remote = (struct endpoint){.addr = conn->remote, .port = IKE_PORT};
