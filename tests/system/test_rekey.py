@@ -45,6 +45,7 @@ def test_both_at_once():
             for end in (s.a, s.b):
                 end.command("rekey", "home", "net")
             wait_until("one pair is left", lambda: s.a.status()["rekeys"] and len(s.a.sas()) == len(s.b.sas()) == 2, 10)
-        pings = s.under_traffic(2000, 6.0, collide, collide, collide)
+        # Each collision waits for the old inbound SA to go, 5 s after its delete (IKE_GRACE_NS).
+        pings = s.under_traffic(6000, 24.0, collide, collide, collide)
         assert pings.lost == 0, str(pings)
         assert s.a.spis() == tuple(reversed(s.b.spis()))
