@@ -256,7 +256,7 @@ void child_free(struct child_sa *child, bool keep_policy, uint64_t now)
 	}
 	forget(child);
 	unlink_child(child);
-	engine->conns_dirty = true;
+	conn_touch(child->sa->conn);
 	secret_wipe(child, sizeof(*child));
 	free(child);
 }

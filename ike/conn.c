@@ -20,8 +20,23 @@ struct conn *conn_new(struct ike_engine *engine, struct conn_config *config)
 	return conn;
 }
 
+void conn_touch(struct conn *conn)
+{
+	if (!conn || conn->dirty)
+		return;
+	conn->dirty = true;
+	conn->next_dirty = conn->engine->dirty_conns;
+	conn->engine->dirty_conns = conn;
+}
+
 void conn_free(struct conn *conn)
 {
+	struct conn **at = &conn->engine->dirty_conns;
+
+	while (*at && *at != conn)
+		at = &(*at)->next_dirty;
+	if (*at)
+		*at = conn->next_dirty;
 	schedule_set(&conn->engine->schedule, &conn->timer, TIME_NEVER);
 	free(conn->children);
 	free(conn);
@@ -146,7 +161,7 @@ void conn_want(struct conn *conn, uint32_t index, bool wanted)
 	conn->children[index].wanted = wanted;
 	conn->children[index].retry_at = 0;
 	conn->children[index].delay = 0;
-	conn->engine->conns_dirty = true;
+	conn_touch(conn);
 }
 
 /* Has the child an SA, in whichever IKE SA of this connection? */
@@ -175,7 +190,7 @@ static uint64_t next_delay(uint64_t delay)
 
 void conn_failed(struct conn *conn, uint64_t now)
 {
-	conn->engine->conns_dirty = true;
+	conn_touch(conn);
 	conn->tries++;
 	if (conn->config->keying_tries && conn->tries >= conn->config->keying_tries) {
 		for (uint32_t i = 0; i < conn->config->child_count; i++)
@@ -215,7 +230,7 @@ void conn_child_failed(struct conn *conn, uint32_t index, uint64_t now)
 	child = &conn->children[index];
 	child->delay = next_delay(child->delay);
 	child->retry_at = now + child->delay;
-	conn->engine->conns_dirty = true;
+	conn_touch(conn);
 }
 
 void conn_child_lost(struct conn *conn, uint32_t index, uint8_t action)
@@ -226,7 +241,7 @@ void conn_child_lost(struct conn *conn, uint32_t index, uint8_t action)
 		return; /* taken out of the configuration meanwhile */
 	again = action == CHILD_START || conn->config->children[index].start_action == CHILD_START;
 	conn->children[index].wanted = again && conn_dialable(conn);
-	conn->engine->conns_dirty = true;
+	conn_touch(conn);
 }
 
 /* Is an IKE SA of this connection up, or on its way up? */

@@ -16,7 +16,8 @@ struct conn_child {
 };
 
 struct conn {
-	struct conn *next;
+	struct conn *next, *next_dirty;
+	bool dirty;
 	struct ike_engine *engine;
 	struct conn_config *config;
 	struct conn_child *children;  /* config->child_count of them */
@@ -64,6 +65,8 @@ void conn_child_up(struct conn *conn, uint32_t index, uint64_t now);
 void conn_child_failed(struct conn *conn, uint32_t index, uint64_t now);
 /* A child went down; `action` (enum child_action) of the configuration says what now. */
 void conn_child_lost(struct conn *conn, uint32_t index, uint8_t action);
+/* Look at it before the engine's call ends. NULL is fine. */
+void conn_touch(struct conn *conn);
 /* Dial if something wanted is not up, and set the timer for what may be tried later. */
 void conn_settle(struct conn *conn, uint64_t now);
 

@@ -39,12 +39,12 @@ struct ike_engine {
 	struct ike_sa *by_spi[CORE_BUCKETS];  /* by our SPI */
 	struct ike_sa *by_init[CORE_BUCKETS]; /* half-open responders, by the initiator's SPI */
 	struct ike_sa *dirty;		      /* to settle before the call ends */
+	struct conn *dirty_conns;	      /* likewise */
 	struct grave *graves;
 	uint64_t hash_seed;
 	uint64_t next_request;
 	uint32_t next_child_id;
 	uint32_t half_open;
-	bool conns_dirty;
 	bool cookies_on;
 	bool shut;
 	struct cookie_secret cookie[2]; /* current and last */

@@ -26,8 +26,9 @@ void engine_config_free(struct engine_config *config)
 /* Whatever a call has stirred is looked at before it returns: exchanges start, timers are set, the dead are freed. */
 void core_settle(struct ike_engine *engine, uint64_t now)
 {
-	while (engine->dirty || engine->conns_dirty) {
+	while (engine->dirty || engine->dirty_conns) {
 		struct ike_sa *sa = engine->dirty;
+		struct conn *conn = engine->dirty_conns;
 
 		if (sa) {
 			engine->dirty = sa->next_dirty;
@@ -35,9 +36,9 @@ void core_settle(struct ike_engine *engine, uint64_t now)
 			ike_sa_settle(sa, now);
 			continue;
 		}
-		engine->conns_dirty = false;
-		for (struct conn *conn = engine->conns; conn; conn = conn->next)
-			conn_settle(conn, now);
+		engine->dirty_conns = conn->next_dirty;
+		conn->dirty = false;
+		conn_settle(conn, now);
 	}
 }
 
@@ -63,9 +64,9 @@ struct ike_engine *engine_new(struct engine_config *config, engine_random_fn ran
 	engine->hash_seed = core_random_u64(engine) | 1;
 	for (uint32_t i = 0; i < config->conn_count; i++) {
 		*end = conn_new(engine, &config->conns[i]);
+		conn_touch(*end);
 		end = &(*end)->next;
 	}
-	engine->conns_dirty = true;
 	core_settle(engine, now);
 	return engine;
 }
@@ -341,7 +342,7 @@ void engine_tick(struct ike_engine *engine, uint64_t now)
 		if (timer->kind == TIMER_IKE_SA)
 			ike_sa_tick(timer->owner, now);
 		else if (timer->kind == TIMER_CONN)
-			engine->conns_dirty = true;
+			conn_touch(timer->owner);
 		else
 			raise_grave(engine, timer->owner);
 	}
@@ -488,7 +489,7 @@ static int command_resolved(struct conn *conn, const struct engine_command *comm
 	if (!conn->resolving)
 		return 0;
 	conn->resolving = false;
-	conn->engine->conns_dirty = true;
+	conn_touch(conn);
 	conn->local = conn->config->local.family != IP_NONE ? conn->config->local : command->local;
 	if (command->remote.addr.family == IP_NONE || conn->local.family == IP_NONE) {
 		conn_failed(conn, now);

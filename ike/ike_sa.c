@@ -181,7 +181,7 @@ void ike_sa_free(struct ike_sa *sa, uint64_t now)
 	blob_clear(&sa->init_response);
 	blob_clear(&sa->held);
 	dh_free(sa->dh);
-	sa->engine->conns_dirty = true;
+	conn_touch(sa->conn);
 	secret_wipe(sa, sizeof(*sa));
 	free(sa);
 }

@@ -193,6 +193,7 @@ void engine_reconfigure(struct ike_engine *engine, struct engine_config *config,
 	engine_config_free(engine->retired);
 	engine->retired = engine->config;
 	engine->config = config;
-	engine->conns_dirty = true;
+	for (struct conn *conn = engine->conns; conn; conn = conn->next)
+		conn_touch(conn);
 	core_settle(engine, now);
 }
