@@ -36,9 +36,9 @@ class Scene:
     def ping(self, count=5, version=4, **options):
         return traffic.ping(self.client, at.SERVER[version], count, **options)
 
-    def under_traffic(self, count, seconds, *steps):
+    def under_traffic(self, count, seconds, *steps, sizes=traffic.SIZES):
         """Call `steps` while `count` pings of mixed sizes run; each must fall into the traffic. The Pings."""
-        pinger = traffic.Pinger(self.client, at.SERVER[4], count, seconds)
+        pinger = traffic.Pinger(self.client, at.SERVER[4], count, seconds, sizes)
         for step in steps:
             wait_until("pings run", pinger.running)
             step()

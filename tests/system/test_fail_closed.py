@@ -6,15 +6,18 @@ import socket
 import pytest
 
 from lab import need, topology as at, traffic
+from lab.gateway import Gateway
 from lab.scene import scene
 from lab.shell import wait_until
+
+TRAP = {"start_action": "trap", "far": lambda ns, tunnel: Gateway(ns, tunnel.but(start_action="none"))}
 
 pytestmark = pytest.mark.needs(*need.GATEWAY)
 
 
 def test_peer_is_silent():
     """The peer does not answer: the packets wait or die, the wire shows IKE and nothing else."""
-    with scene(up=False, start=False, start_action="trap") as s:
+    with scene(up=False, start=False, **TRAP) as s:
         s.a.start()
         s.site.warm()
         seen = s.site.capture("a0")
@@ -28,7 +31,7 @@ def test_peer_is_silent():
 
 def test_trap_brings_the_tunnel_up():
     """With a peer the first packet is what brings the tunnel up, and it is not lost."""
-    with scene(up=False, start_action="trap") as s:
+    with scene(up=False, **TRAP) as s:
         assert s.a.status()["state"] == "trapped"
         assert s.ping(1, wait=10).received == 1
         assert s.a.is_up()
@@ -36,7 +39,7 @@ def test_trap_brings_the_tunnel_up():
 
 def test_after_down():
     """After `down` of a trapped tunnel with a dead peer: nothing in clear."""
-    with scene(start_action="trap") as s:
+    with scene(**TRAP) as s:
         s.b.ike.stop()
         s.a.down()
         seen = s.site.capture("a0")
