@@ -21,9 +21,23 @@
 #define AGENT_MARK	    0x45535000u
 #define AGENT_ROUTE_TABLE   4500u
 #define AGENT_RULE_PRIORITY 4500u
-#define HOST_DEVICE	    "ipsec0"  /* host side: routes point here */
-#define HOST_DEVICE_PEER    "ipsec0p" /* the agent's end */
-#define HOST_DEVICE_MTU	    1400u     /* until a tunnel says otherwise; leaves room for IPv6 + UDP + ESP in 1500 */
+/*
+ * A full tunnel (a route of length 0) must not hide the networks that the host knows ways to, and takes only what its
+ * selectors let in. Its route stands in a table of its own behind further rules, which stand while there is one:
+ *   4501 the main table, but not its default route    4504 all other known sources: go to 4506
+ *   4502 AGENT_MARK: go to 4506                       4505 the host's packets without a source yet:
+ * AGENT_ROUTE_TABLE_ALL 4503 sources of local selectors: AGENT_ROUTE_TABLE_ALL          4506 go on
+ */
+#define AGENT_ROUTE_TABLE_ALL 4501u
+#define AGENT_RULE_MAIN	      4501u
+#define AGENT_RULE_MARKED     4502u
+#define AGENT_RULE_SOURCE     4503u
+#define AGENT_RULE_OTHERS     4504u
+#define AGENT_RULE_UNBOUND    4505u
+#define AGENT_RULE_END	      4506u
+#define HOST_DEVICE	      "ipsec0"	/* host side: routes point here */
+#define HOST_DEVICE_PEER      "ipsec0p" /* the agent's end */
+#define HOST_DEVICE_MTU	      1400u	/* until a tunnel says otherwise; leaves room for IPv6 + UDP + ESP in 1500 */
 
 enum agent_message_kind {
 	AGENT_ROUTE_ADD = 1, /* IKE -> agent: send `prefix` into the host device; idempotent, counted per prefix */
@@ -39,6 +53,13 @@ enum agent_message_kind {
 	AGENT_PEER_MOVED, /* agent -> IKE: an authenticated packet came from another address or port (RFC 7296 2.23) */
 };
 
+/* What is to become of a prefix. */
+enum agent_route_use {
+	ROUTE_TUNNEL, /* its packets go into the host device */
+	ROUTE_LOCAL,  /* not these, though a wider prefix does: they are on this side */
+	ROUTE_SOURCE, /* packets from it, to wherever the host has only a default route, go into the host device */
+};
+
 enum agent_expire { AGENT_EXPIRE_SOFT = 1, AGENT_EXPIRE_HARD = 2 };
 
 struct agent_message {
@@ -49,7 +70,8 @@ struct agent_message {
 			struct addr16 prefix;
 			uint8_t len;	/* of the mapped form's own family: 0-32 or 0-128 */
 			uint8_t family; /* 4 or 6 */
-			uint8_t reserved[6];
+			uint8_t use;	/* enum agent_route_use; counted apart */
+			uint8_t reserved[5];
 			struct addr16
 				source_first; /* a local address in this range is preferred as source; all zero: none */
 			struct addr16 source_last;

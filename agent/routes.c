@@ -8,20 +8,21 @@
 
 #define ROUTES_ROOM_FIRST 64u
 
-static struct route_want *routes_find(struct routes *routes, const struct ip_prefix *prefix)
+static struct route_want *routes_find(struct routes *routes, const struct ip_prefix *prefix, enum agent_route_use use)
 {
 	for (uint32_t i = 0; i < routes->count; i++) {
 		struct route_want *want = &routes->items[i];
 
-		if (want->prefix.len == prefix->len && addr_equal(&want->prefix.addr, &prefix->addr))
+		if (want->use == use && want->prefix.len == prefix->len &&
+			addr_equal(&want->prefix.addr, &prefix->addr))
 			return want;
 	}
 	return NULL;
 }
 
-static struct route_want *routes_make(struct routes *routes, const struct ip_prefix *prefix)
+static struct route_want *routes_make(struct routes *routes, const struct ip_prefix *prefix, enum agent_route_use use)
 {
-	struct route_want *want = routes_find(routes, prefix);
+	struct route_want *want = routes_find(routes, prefix, use);
 
 	if (want)
 		return want;
@@ -39,12 +40,13 @@ static struct route_want *routes_make(struct routes *routes, const struct ip_pre
 	want = &routes->items[routes->count++];
 	memset(want, 0, sizeof(*want));
 	want->prefix = *prefix;
+	want->use = use;
 	return want;
 }
 
-static void routes_adopt(const struct ip_prefix *prefix, void *context)
+static void routes_adopt(const struct ip_prefix *prefix, enum agent_route_use use, void *context)
 {
-	struct route_want *want = routes_make(context, prefix);
+	struct route_want *want = routes_make(context, prefix, use);
 
 	if (want)
 		want->in_kernel = true;
@@ -56,6 +58,8 @@ void routes_init(struct routes *routes, struct netlink *netlink, uint32_t ifinde
 	routes->netlink = netlink;
 	routes->ifindex = ifindex;
 	hostdev_routes_each(netlink, routes_adopt, routes);
+	hostdev_sources_each(netlink, routes_adopt, routes);
+	routes->full_v4 = routes->full_v6 = true; /* perhaps; what is not wanted goes at the first occasion */
 }
 
 void routes_clear(struct routes *routes)
@@ -81,16 +85,58 @@ static struct ip_addr routes_source(const struct routes *routes, const struct ro
 	return (struct ip_addr){.family = IP_NONE};
 }
 
-static void routes_put(struct routes *routes, struct route_want *want)
+static bool *routes_full(struct routes *routes, const struct ip_prefix *prefix)
+{
+	return prefix->addr.family == IP_V4 ? &routes->full_v4 : &routes->full_v6;
+}
+
+static int routes_put_tunnel(struct routes *routes, const struct route_want *want)
 {
 	struct hostdev_route route = {.prefix = want->prefix, .source = routes_source(routes, want)};
-	char text[ADDR_TEXT_LEN];
 	int err = hostdev_route_add(routes->netlink, routes->ifindex, &route);
 
+	if (err || want->prefix.len)
+		return err;
+	*routes_full(routes, &want->prefix) = true;
+	return hostdev_full_add(routes->netlink, want->prefix.addr.family, route.source.family != IP_NONE);
+}
+
+static void routes_put(struct routes *routes, struct route_want *want)
+{
+	char text[ADDR_TEXT_LEN];
+	int err;
+
+	if (want->use == ROUTE_TUNNEL)
+		err = routes_put_tunnel(routes, want);
+	else if (want->use == ROUTE_LOCAL)
+		err = hostdev_throw_add(routes->netlink, &want->prefix);
+	else
+		err = hostdev_source_add(routes->netlink, &want->prefix);
 	want->in_kernel = !err;
 	if (err)
 		log_error("the route to %s/%u by %s cannot be set: %s", addr_format(&want->prefix.addr, text),
 			want->prefix.len, HOST_DEVICE, strerror(-err));
+}
+
+static void routes_drop(struct routes *routes, const struct route_want *want)
+{
+	if (want->use == ROUTE_TUNNEL)
+		hostdev_route_delete(routes->netlink, &want->prefix);
+	else if (want->use == ROUTE_LOCAL)
+		hostdev_throw_delete(routes->netlink, &want->prefix);
+	else
+		hostdev_source_delete(routes->netlink, &want->prefix);
+}
+
+/* The rules around a full tunnel's route stand as long as there is one in the family. */
+static void routes_drop_full(struct routes *routes, uint8_t family)
+{
+	struct ip_prefix all = {.addr = {.family = family}};
+
+	if (!*routes_full(routes, &all) || routes_find(routes, &all, ROUTE_TUNNEL))
+		return;
+	hostdev_full_remove(routes->netlink, family);
+	*routes_full(routes, &all) = false;
 }
 
 /* Take the routes that nobody wants out of the kernel and the list. */
@@ -106,9 +152,11 @@ static void routes_drop_unwanted(struct routes *routes)
 			continue;
 		}
 		if (want->in_kernel)
-			hostdev_route_delete(routes->netlink, &want->prefix);
+			routes_drop(routes, want);
 	}
 	routes->count = kept;
+	routes_drop_full(routes, IP_V4);
+	routes_drop_full(routes, IP_V6);
 }
 
 static bool route_read(const struct agent_message *message, struct route_want *want)
@@ -121,6 +169,9 @@ static bool route_read(const struct agent_message *message, struct route_want *w
 	if (want->prefix.addr.family != message->route.family)
 		return false;
 	want->prefix.len = message->route.len;
+	want->use = message->route.use;
+	if (want->use > ROUTE_SOURCE)
+		return false;
 	if (want->prefix.len > addr_len(&want->prefix.addr) * 8)
 		return false;
 	if (memcmp(&message->route.source_last, &none, sizeof(none)) != 0) {
@@ -152,12 +203,12 @@ void routes_message(struct routes *routes, const struct agent_message *message)
 		return;
 	}
 	if (message->kind == AGENT_ROUTE_DELETE) {
-		want = routes_find(routes, &wish.prefix);
+		want = routes_find(routes, &wish.prefix, wish.use);
 		if (want && want->wanted && !--want->wanted && !routes->resetting)
 			routes_drop_unwanted(routes);
 		return;
 	}
-	want = routes_make(routes, &wish.prefix);
+	want = routes_make(routes, &wish.prefix, wish.use);
 	if (!want) {
 		log_error("no room for more than %u routes", ROUTES_MAX);
 		return;
@@ -174,6 +225,6 @@ void routes_addresses(struct routes *routes, struct local_addr *addresses, uint3
 	routes->addresses = addresses;
 	routes->address_count = count;
 	for (uint32_t i = 0; i < routes->count; i++)
-		if (routes->items[i].wanted)
+		if (routes->items[i].wanted && routes->items[i].use == ROUTE_TUNNEL)
 			routes_put(routes, &routes->items[i]);
 }

@@ -15,6 +15,7 @@
 
 struct route_want {
 	struct ip_prefix prefix;
+	enum agent_route_use use;
 	struct ip_addr source_first; /* IP_NONE: no wish */
 	struct ip_addr source_last;
 	uint32_t wanted;
@@ -29,6 +30,8 @@ struct routes {
 	struct route_want *items;
 	uint32_t count;
 	uint32_t room;
+	bool full_v4; /* the rules of a full tunnel stand */
+	bool full_v6;
 	bool resetting; /* between RESET and DONE nothing is taken away */
 };
 

@@ -109,6 +109,7 @@ static bool route_send(struct agent_link *link, enum agent_message_kind kind, co
 	message.route.prefix = route->prefix;
 	message.route.len = route->len;
 	message.route.family = route->family;
+	message.route.use = route->use;
 	message.route.source_first = route->source_first;
 	message.route.source_last = route->source_last;
 	return message_send(link, &message);
@@ -295,7 +296,7 @@ static struct route_entry *route_find(struct agent_link *link, const struct agen
 	for (unsigned i = 0; i < link->route_count; i++) {
 		const struct agent_route *known = &link->routes[i].route;
 
-		if (known->family == route->family && known->len == route->len &&
+		if (known->family == route->family && known->len == route->len && known->use == route->use &&
 			memcmp(&known->prefix, &route->prefix, sizeof(route->prefix)) == 0)
 			return &link->routes[i];
 	}

@@ -20,6 +20,7 @@ struct agent_route {
 	struct addr16 prefix;
 	uint8_t family; /* 4 or 6 */
 	uint8_t len;
+	uint8_t use;		    /* enum agent_route_use */
 	struct addr16 source_first; /* the host's own address from this range is preferred as source */
 	struct addr16 source_last;
 };
@@ -33,7 +34,7 @@ void agent_link_free(struct agent_link *link);
 
 bool agent_link_connected(const struct agent_link *link);
 
-/* Counted by prefix: a prefix of two tunnels goes when both are gone. -ENOMEM. */
+/* Counted by prefix and use: a prefix of two tunnels goes when both are gone. -ENOMEM. */
 int agent_link_route_add(struct agent_link *link, const struct agent_route *route);
 void agent_link_route_delete(struct agent_link *link, const struct agent_route *route);
 

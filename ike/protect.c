@@ -54,25 +54,103 @@ static bool has_local_of(const struct protection *protection, uint8_t family)
 	return false;
 }
 
+static void route_change(struct agent_link *link, const struct agent_route *route, bool add)
+{
+	if (add)
+		agent_link_route_add(link, route);
+	else
+		agent_link_route_delete(link, route);
+}
+
+/* A rule cannot say "from anywhere" and be told from the others: that takes two, one a half. */
+static void source_halves(struct agent_link *link, struct agent_route *route, bool add)
+{
+	unsigned first = route->family == 4 ? 12 : 0;
+
+	route->len = 1;
+	route_change(link, route, add);
+	route->prefix.bytes[first] |= 0x80;
+	route_change(link, route, add);
+}
+
+/* Every prefix of the selector's addresses, for `use`. True: they are all there are. */
+static bool range_change(const struct protection *protection, struct agent_link *link, const struct selector *range,
+	enum agent_route_use use, bool add)
+{
+	struct trie_prefix prefixes[RANGE_PREFIXES_MAX];
+	uint32_t count = range_to_prefixes(range->family, range->first, range->last, prefixes);
+	bool all = count && !prefixes[0].len;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct agent_route route = {.family = range->family, .len = prefixes[i].len, .use = (uint8_t)use};
+
+		selector_addr(range->family, prefixes[i].bytes, &route.prefix);
+		if (use == ROUTE_TUNNEL)
+			route_source(protection, &route);
+		if (all && use == ROUTE_SOURCE)
+			source_halves(link, &route, add);
+		else
+			route_change(link, &route, add);
+	}
+	return all;
+}
+
+/* Is `local` a part of `remote`, not all of it? Then `remote` says "everything but us". */
+static bool selector_is_inside(const struct selector *local, const struct selector *remote)
+{
+	size_t len = local->family == 4 ? 4 : 16;
+	int first = memcmp(local->first, remote->first, len);
+	int last = memcmp(local->last, remote->last, len);
+
+	return local->family == remote->family && first >= 0 && last <= 0 && (first || last);
+}
+
 static void routes_change(
 	const struct protection *protection, struct agent_link *link, const struct selector *remote, bool add)
 {
-	struct trie_prefix prefixes[RANGE_PREFIXES_MAX];
-	uint32_t count = range_to_prefixes(remote->family, remote->first, remote->last, prefixes);
+	bool all = range_change(protection, link, remote, ROUTE_TUNNEL, add);
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct agent_route route = {.family = remote->family, .len = prefixes[i].len};
+	for (unsigned i = 0; i < protection->local_count; i++) {
+		const struct selector *local = &protection->local[i];
 
-		selector_addr(remote->family, prefixes[i].bytes, &route.prefix);
-		route_source(protection, &route);
-		if (add)
-			agent_link_route_add(link, &route);
-		else
-			agent_link_route_delete(link, &route);
+		if (all && local->family == remote->family)
+			range_change(protection, link, local, ROUTE_SOURCE, add);
+		if (selector_is_inside(local, remote))
+			range_change(protection, link, local, ROUTE_LOCAL, add);
 	}
 }
 
 /* ---- policies -------------------------------------------------------------------------------------------------- */
+static int policy_put(struct protection *protection, struct policy_set *set, const struct policy *policy)
+{
+	int rc = policy_add(set, policy, &protection->policies[protection->policy_count]);
+
+	protection->policy_count += !rc;
+	return rc;
+}
+
+/*
+ * What goes from this side to this side has no business in the tunnel, though its remote selector contains us: a host
+ * of the local network talks to this gateway. Asked before the tunnel's policy, behind those of narrower tunnels.
+ */
+static int bypass_start(struct protection *protection, struct policy_set *set, const struct selector *local,
+	const struct selector *remote)
+{
+	struct policy policy = {
+		.tunnel = TUNNEL_NONE,
+		.action = POLICY_BYPASS,
+		.local_count = 1,
+		.remote_count = 1,
+	};
+
+	policy.local[0] = *local;
+	policy.remote[0] = *remote;
+	memcpy(policy.remote[0].first, local->first, sizeof(local->first));
+	memcpy(policy.remote[0].last, local->last, sizeof(local->last));
+	policy.priority = protection_priority(&policy.remote[0], true);
+	return policy_put(protection, set, &policy);
+}
+
 static int policy_start(
 	struct protection *protection, struct policy_set *set, uint32_t tunnel, const struct selector *remote)
 {
@@ -83,13 +161,16 @@ static int policy_start(
 		.local_count = protection->local_count,
 		.remote_count = 1,
 	};
-	int rc;
+	int rc = 0;
 
+	for (unsigned i = 0; !rc && i < protection->local_count; i++)
+		if (selector_is_inside(&protection->local[i], remote))
+			rc = bypass_start(protection, set, &protection->local[i], remote);
+	if (rc)
+		return rc;
 	memcpy(policy.local, protection->local, sizeof(policy.local));
 	policy.remote[0] = *remote;
-	rc = policy_add(set, &policy, &protection->policies[protection->policy_count]);
-	protection->policy_count += !rc;
-	return rc;
+	return policy_put(protection, set, &policy);
 }
 
 static void policies_stop(struct protection *protection, struct policy_set *set)

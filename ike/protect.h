@@ -17,7 +17,9 @@ struct protection {
 	uint8_t remote_count;
 	struct selector local[SELECTORS_MAX];
 	struct selector remote[SELECTORS_MAX];
-	uint32_t policies[SELECTORS_MAX]; /* one a remote selector, so that each has the priority of its own prefix */
+	/* One a remote selector, so that each has the priority of its own prefix, and one a pair of which the remote
+	 * selector contains the local one: what is on this side stays there. */
+	uint32_t policies[SELECTORS_MAX + SELECTORS_MAX * SELECTORS_MAX];
 	uint32_t policy_count;
 };
 
