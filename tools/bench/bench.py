@@ -20,7 +20,7 @@ import wire  # noqa: E402
 
 from lab.shell import Failed  # noqa: E402
 
-BENCHES = {"pipeline": pipeline.run_all, "wire": wire.run, "memory": memory.run}
+BENCHES = {"pipeline": pipeline.run, "wire": wire.run, "memory": memory.run}
 COLUMNS = ("bench", "case", "value", "unit", "baseline", "ratio")
 
 

@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pipeline: what the C programs of this folder measure. Each prints the rows as a JSON array."""
+"""pipeline: what the C programs of this folder measure, each beside the raw cost of the same crypto library."""
 
 import json
 
-from lab.shell import BUILD, Failed, run
+from lab.shell import BUILD, Failed, run as command
 
 SECONDS_MAX = 300
-
-
-def run_program(path):
-    try:
-        return json.loads(run([path, "--json"], timeout=SECONDS_MAX).stdout)
-    except json.JSONDecodeError as error:
-        raise Failed(f"{path} did not print a JSON array: {error}") from error
+BASELINE = "raw AEAD of the library"
 
 
 def programs():
@@ -20,7 +14,16 @@ def programs():
     return sorted(p for p in folder.glob("*") if p.is_file() and not p.suffix) if folder.is_dir() else []
 
 
-def run_all():
+def lines_of(path):
+    """The rows that a program prints, a JSON object a line, the baseline as its value."""
+    try:
+        return [json.loads(line) for line in command([path], timeout=SECONDS_MAX).stdout.splitlines()]
+    except json.JSONDecodeError as error:
+        raise Failed(f"{path} did not print JSON lines: {error}") from error
+
+
+def run():
     if not programs():
         raise Failed("no program is built (make benches)")
-    return [line for path in programs() for line in run_program(path)]
+    return [{**line, "baseline": BASELINE if line.get("baseline") else None}
+            for path in programs() for line in lines_of(path)]
