@@ -72,6 +72,9 @@ int conn_fit(const struct conn *conn, const struct ip_addr *local, const struct 
 	int local_fit = address_fit(&conn->config->local, local);
 	int remote_fit = address_fit(far, remote);
 
+	/* The address dialled last is one of several, or of a name that may have moved on: the identity decides. */
+	if (!remote_fit && conn->config->remote_is_name)
+		remote_fit = 1;
 	return local_fit && remote_fit ? 2 * remote_fit + local_fit : 0;
 }
 

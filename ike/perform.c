@@ -86,11 +86,14 @@ static void event_log(const struct effect *effect, enum log_level level)
 
 	if (effect->event.remote.addr.family != IP_NONE)
 		endpoint_format(&effect->event.remote, remote);
+	if (strstr(effect->event.text, remote))
+		remote[0] = '\0'; /* it says so itself */
 	for (const char *line = effect->event.text; *line; line += strspn(line, "\n")) {
 		int len = (int)strcspn(line, "\n");
 
-		log_write(level, "%s%s%s%s%s%s: %.*s", conn, *child ? "/" : "", child,
-			*remote ? (*conn ? " (" : "") : "", remote, *remote && *conn ? ")" : "", len, line);
+		log_write(level, "%s%s%s%s%s%s%s%.*s", conn, *child ? "/" : "", child,
+			*remote ? (*conn ? " (" : "") : "", remote, *remote && *conn ? ")" : "",
+			*conn || *remote ? ": " : "", len, line);
 		line += len;
 	}
 }
