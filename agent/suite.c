@@ -24,14 +24,16 @@
 
 /* ---- key schedules ------------------------------------------------------------------------------------------- */
 
-/* A context with the key of `name` scheduled, IV to be set per packet. */
+/* A context with the key of `name` scheduled, IV to be set per packet. Only block modes know padding; told to one that
+ * does not, the library would repeat it with every packet. */
 static EVP_CIPHER_CTX *schedule(const char *name, const uint8_t *key, bool encrypt)
 {
 	EVP_CIPHER *type = EVP_CIPHER_fetch(NULL, name, NULL);
 	EVP_CIPHER_CTX *ctx = type ? EVP_CIPHER_CTX_new() : NULL;
 
-	if (ctx && (EVP_CipherInit_ex2(ctx, type, key, NULL, encrypt, NULL) != 1 ||
-			   EVP_CIPHER_CTX_set_padding(ctx, 0) != 1)) {
+	if (ctx &&
+		(EVP_CipherInit_ex2(ctx, type, key, NULL, encrypt, NULL) != 1 ||
+			(EVP_CIPHER_get_mode(type) != EVP_CIPH_GCM_MODE && EVP_CIPHER_CTX_set_padding(ctx, 0) != 1))) {
 		EVP_CIPHER_CTX_free(ctx);
 		ctx = NULL;
 	}
