@@ -23,11 +23,6 @@ static const char *pin_dir(const struct daemon *d)
 	return d->config->agent && d->config->agent->pin_dir ? d->config->agent->pin_dir : PIN_DIR_DEFAULT;
 }
 
-static bool mss_clamp(const struct daemon *d)
-{
-	return !d->config->agent || !d->config->agent->mss_clamp || *d->config->agent->mss_clamp;
-}
-
 /* Names the pinned map: another number, another map. */
 static unsigned long pin_identity(const struct daemon *d)
 {
@@ -81,10 +76,11 @@ static int on_ring(sd_event_source *source, int fd, uint32_t events, void *conte
 static int engine_start(struct daemon *d)
 {
 	unsigned old;
-	int rc = installer_new(d->db, d->link, mss_clamp(d), &d->installer);
+	int rc = installer_new(d->db, d->link, &d->installer);
 
 	if (rc)
 		return rc;
+	installer_clamp_mss(d->installer, config_mss_clamp(d->config));
 	installer_configure(d->installer, d->waiting);
 	old = installer_clean(d->installer);
 	if (old)

@@ -21,7 +21,7 @@ struct installer {
 	bool mss_clamp;
 };
 
-int installer_new(struct sadb *db, struct agent_link *link, bool mss_clamp, struct installer **out)
+int installer_new(struct sadb *db, struct agent_link *link, struct installer **out)
 {
 	struct installer *installer = calloc(1, sizeof(*installer));
 	int rc;
@@ -30,7 +30,7 @@ int installer_new(struct sadb *db, struct agent_link *link, bool mss_clamp, stru
 		return -ENOMEM;
 	installer->db = db;
 	installer->link = link;
-	installer->mss_clamp = mss_clamp;
+	installer->mss_clamp = true;
 	tunnel_table_init(&installer->tunnels);
 	rc = policy_set_new(db, &installer->policies);
 	if (rc) {
@@ -48,6 +48,11 @@ void installer_free(struct installer *installer)
 	tunnel_table_clear(&installer->tunnels);
 	policy_set_free(installer->policies);
 	free(installer);
+}
+
+void installer_clamp_mss(struct installer *installer, bool on)
+{
+	installer->mss_clamp = on;
 }
 
 struct tunnel_table *installer_tunnels(struct installer *installer)

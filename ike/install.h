@@ -15,7 +15,9 @@
 struct installer; /* opaque */
 
 /* Over an open SADB (borrowed) and the agent's link (borrowed). -errno. */
-int installer_new(struct sadb *db, struct agent_link *link, bool mss_clamp, struct installer **installer);
+int installer_new(struct sadb *db, struct agent_link *link, struct installer **installer);
+/* Whether tunnels and SAs made from now on clamp the MSS; at first they do. */
+void installer_clamp_mss(struct installer *installer, bool on);
 /* What stands in the maps stays: fail closed. */
 void installer_free(struct installer *installer);
 

@@ -82,6 +82,7 @@ static void config_apply(struct daemon *d, struct config *config, struct engine_
 		return;
 	}
 	/* New policies first: nothing is in clear between an old tunnel and its successor. */
+	installer_clamp_mss(d->installer, config_mss_clamp(config));
 	installer_configure(d->installer, engine);
 	engine_reconfigure(d->engine, engine, clock_now_ns());
 	daemon_drain(d);

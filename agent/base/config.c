@@ -133,6 +133,11 @@ void config_forget_secrets(struct config *config)
 			secret_wipe(config->secrets[i].secret, strlen(config->secrets[i].secret));
 }
 
+bool config_mss_clamp(const struct config *config)
+{
+	return !config->agent || !config->agent->mss_clamp || *config->agent->mss_clamp;
+}
+
 void config_free(struct config *config)
 {
 	char message[CONFIG_ERROR_LEN] = "";

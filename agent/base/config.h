@@ -108,6 +108,8 @@ struct config *config_load(const char *path, char *error, size_t error_size);
 /* The same from memory (`path` is for messages). `text` need not end in NUL. */
 struct config *config_parse(const char *path, const char *text, size_t len, char *error, size_t error_size);
 void config_free(struct config *config);
+/* agent.mss_clamp, or its default. */
+bool config_mss_clamp(const struct config *config);
 /* Wipe the secrets and forget them: for programs that need none. */
 void config_forget_secrets(struct config *config);
 /* The file's text, bounded by CONFIG_BYTES_MAX. malloc'd (wipe it: it may hold secrets); NULL with a message in

@@ -63,7 +63,7 @@ static void daemon_start(struct scene *s)
 	assert_int_equal(sadb_open(PIN_DIR, true, &s->db), 0);
 	assert_true(sd_event_new(&s->event) >= 0);
 	assert_int_equal(agent_link_new(s->event, "/run/espalier-test-no-agent", no_event, NULL, &s->link), 0);
-	assert_int_equal(installer_new(s->db, s->link, true, &s->installer), 0);
+	assert_int_equal(installer_new(s->db, s->link, &s->installer), 0);
 }
 
 static void daemon_end(struct scene *s)

@@ -8,6 +8,7 @@ import pytest
 
 from lab import need, topology as at, traffic
 from lab.capture import MARKER
+from lab.gateway import Gateway
 from lab.scene import scene
 from lab.shell import run, wait_until
 from lab.tunnel import ESP_CBC, ESP_DEFAULT, IKE_CBC, IKE_DEFAULT
@@ -103,16 +104,35 @@ def test_too_big_is_told(up, version):
     up.client.run("ip", f"-{version}", "route", "flush", "cache")
 
 
+def mss_at_server(s):
+    """The segment size that a SYN of the client announces when it arrives."""
+    log = s.lab.dir / f"syn.{len(s.lab.processes)}.log"
+    sniffer = s.server.spawn("tcpdump", "-i", "eth0", "-l", "-n", "-v", "--immediate-mode", "tcp[tcpflags] & tcp-syn != 0",
+                             log=log)
+    wait_until("tcpdump listens", lambda: "listening" in sniffer.text())
+    with traffic.Echo(s.server, at.SERVER[4]):
+        assert traffic.tcp_echo(s.client, at.SERVER[4], b"x") == b"x"
+    return int(wait_until("a SYN", lambda: re.findall(r"mss (\d+)", sniffer.text()))[0])
+
+
 def test_mss_is_clamped(up):
     """The server sees a SYN whose segments fit the tunnel."""
-    log = up.lab.dir / "syn.log"
-    sniffer = up.server.spawn("tcpdump", "-i", "eth0", "-l", "-n", "-v", "--immediate-mode", "tcp[tcpflags] & tcp-syn != 0",
-                              log=log)
-    wait_until("tcpdump listens", lambda: "listening" in sniffer.text())
-    with traffic.Echo(up.server, at.SERVER[4]):
-        assert traffic.tcp_echo(up.client, at.SERVER[4], b"x") == b"x"
-    found = wait_until("a SYN", lambda: re.findall(r"mss (\d+)", sniffer.text()))
-    assert all(1200 <= int(mss) <= 1410 for mss in found[:1]), found
+    assert 1200 <= mss_at_server(up) <= 1410
+
+
+def test_mss_is_left_alone():
+    """With agent.mss_clamp false at both ends the SYN arrives as it was sent. A reload changes it for new SAs."""
+    def end(ns, tunnel):
+        return Gateway(ns, tunnel, agent={"mss_clamp": False})
+
+    with scene(near=end, far=end, nat=False) as s:
+        assert mss_at_server(s) == 1460
+        for gateway in (s.a, s.b):
+            gateway.agent_options["mss_clamp"] = True
+            gateway.write()
+            gateway.command("reload")
+        s.a.rekey("child")
+        wait_until("the new SA clamps", lambda: mss_at_server(s) < 1460)
 
 
 def test_two_queues():
