@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "agent/checksum.h"
-#include "tests/unit/worker_lab.h"
+#include "tools/bench/worker_lab.h"
 
 struct lab {
 	struct gateway a; /* 10.1/16 */

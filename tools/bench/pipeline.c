@@ -11,7 +11,7 @@
  */
 #include "agent/base/clock.h"
 #include "agent/base/own.h"
-#include "tests/unit/worker_lab.h"
+#include "tools/bench/worker_lab.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A gateway in memory: a worker over memory ports, an SADB in plain memory and a resolver that answers what it is told.
  */
-#ifndef ESPALIER_TESTS_UNIT_WORKER_LAB_H
-#define ESPALIER_TESTS_UNIT_WORKER_LAB_H
+#ifndef ESPALIER_TOOLS_BENCH_WORKER_LAB_H
+#define ESPALIER_TOOLS_BENCH_WORKER_LAB_H
 
 #include "agent/base/addr.h"
 #include "agent/memory_port.h"
