@@ -228,10 +228,12 @@ struct sa_run {
 
 /* One address range of a traffic selector (RFC 7296 3.13.1). IPv4 stands in the first 4 bytes. */
 struct selector {
-	__u8 family;	  /* 4 or 6 */
-	__u8 protocol;	  /* 0: any */
-	__u16 port_first; /* ICMP and ICMPv6: type << 8 | code stands for both ports (RFC 7296 3.13.1) */
-	__u16 port_last;  /* 0-65535: any; 65535-0: OPAQUE, packets without ports alone */
+	__u8 family;   /* 4 or 6 */
+	__u8 protocol; /* 0: any */
+	/* Of ICMP and ICMPv6 type << 8 | code stands for both ports, of the Mobility Header type << 8 (RFC
+	 * 7296 3.13.1). */
+	__u16 port_first;
+	__u16 port_last; /* 0-65535: any; 65535-0: OPAQUE, packets without ports alone */
 	__u16 reserved;
 	__u8 first[16];
 	__u8 last[16];

@@ -30,6 +30,7 @@
 #define IPV6_FRAG_MORE	 0x0001
 #define PROTO_SCTP	 132
 #define PROTO_DCCP	 33
+#define PROTO_MH	 135 /* Mobility Header (RFC 6275 6.1.1): the type is its third byte */
 #define PROTO_UDPLITE	 136
 
 struct vlan_tag {
@@ -201,10 +202,18 @@ static __always_inline enum parse_result parse_ipv6(struct xdp_md *ctx, struct p
 	return parse_ipv6_ext(ctx, packet);
 }
 
-/* Ports of the protocols that have them; of ICMP and ICMPv6 type << 8 | code as both (contract.h: struct selector). */
+/* What stands for both ports of a protocol without ports (contract.h: struct selector). */
+static __always_inline void both_ports_set(struct packet *packet, __u16 value)
+{
+	packet->source_port = value;
+	packet->destination_port = value;
+}
+
+/* Ports of the protocols that have them; of ICMP and ICMPv6 type << 8 | code, of the Mobility Header type << 8. */
 static __always_inline enum parse_result parse_ports(struct xdp_md *ctx, struct packet *packet)
 {
 	__be16 *ports;
+	__u8 *mobility;
 
 	if (packet->later)
 		return PARSE_OK;
@@ -225,8 +234,13 @@ static __always_inline enum parse_result parse_ports(struct xdp_md *ctx, struct 
 		ports = packet_at(ctx, packet, packet->payload_off, 2);
 		if (!ports)
 			return PARSE_MALFORMED;
-		packet->source_port = bpf_ntohs(ports[0]);
-		packet->destination_port = packet->source_port;
+		both_ports_set(packet, bpf_ntohs(ports[0]));
+		break;
+	case PROTO_MH:
+		mobility = packet_at(ctx, packet, packet->payload_off, 3);
+		if (!mobility)
+			return PARSE_MALFORMED;
+		both_ports_set(packet, (__u16)(mobility[2] << 8));
 		break;
 	default:
 		return PARSE_OK;

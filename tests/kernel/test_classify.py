@@ -26,7 +26,7 @@ HOST = 1  # PORT_HOST
 PROTECT, BYPASS, DISCARD = 1, 2, 3
 ESP_IN, PLAIN_OUT = 1, 2
 UDP_ENCAP, FROM_HOST, FRAGMENT = 1, 2, 4
-TCP_, UDP_, ESP_, ICMP_, ICMP6_ = 6, 17, 50, 1, 58
+TCP_, UDP_, ESP_, ICMP_, ICMP6_, MH_ = 6, 17, 50, 1, 58, 135
 SPI, SPI_ENCAP, SPI_6 = 0x11223344, 0x55667788, 0x99aabbcc
 
 
@@ -109,6 +109,7 @@ def world():
     c.policy(PROTECT, selector("10.1.0.0/16", ICMP_), selector("10.5.0.0/16", ICMP_, (8 << 8, 8 << 8 | 255)), 11)
     c.policy(PROTECT, selector("10.1.0.0/16", UDP_), selector("10.6.0.0/16", UDP_, (53, 53)), 14)
     c.policy(PROTECT, selector("10.1.0.0/16", UDP_), selector("10.6.0.0/16", UDP_, (65535, 0)), 15)  # OPAQUE
+    c.policy(PROTECT, selector("10.1.0.0/16", MH_), selector("10.5.0.0/16", MH_, (5 << 8, 5 << 8 | 255)), 16)
     c.policy(PROTECT, selector("fd01::/16"), selector("fd02::/16"), 12)
     c.policy(PROTECT, selector("fd01::/16", TCP_), selector("fd03::5-fd03::ffff:1", TCP_, (443, 443)), 13)
     yield c
@@ -305,6 +306,9 @@ def test_not_ours(nic, fate, packet):
     ("pass", eth(inner("10.1.0.5", "10.4.0.7"), TCP(dport=91))),
     (11, eth(inner("10.1.0.5", "10.5.0.7"), ICMP(type=8))),
     ("pass", eth(inner("10.1.0.5", "10.5.0.7"), ICMP(type=0))),
+    (16, eth(inner("10.1.0.5", "10.5.0.7", proto=MH_), b"\x3b\x01\x05\0\0\0\0\0")),
+    ("pass", eth(inner("10.1.0.5", "10.5.0.7", proto=MH_), b"\x3b\x01\x06\0\0\0\0\0")),
+    ("PACKET_MALFORMED", eth(inner("10.1.0.5", "10.5.0.7", proto=MH_), b"\x3b\x01")),
     (12, eth(TO_PEER6, TCP())),
     (12, eth(TO_PEER6, IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt(), TCP())),
     (12, eth(TO_PEER6, *[IPv6ExtHdrDestOpt()] * 6, TCP())),
