@@ -73,7 +73,9 @@ static void worker_tell_expired(struct worker *worker, uint32_t index, unsigned 
 	message.expire.sa = index;
 	message.expire.spi = slot->context.sa.spi;
 	message.expire.kind = expired & AGENT_EXPIRE_HARD ? AGENT_EXPIRE_HARD : AGENT_EXPIRE_SOFT;
-	mailbox_put(worker->shared->mailbox, &message);
+	/* No room: told again with the next packets. */
+	if (!mailbox_put(worker->shared->mailbox, &message))
+		__atomic_fetch_and(&slot->context.run->expire_told, ~expired, __ATOMIC_RELAXED);
 }
 
 /* Add the turn's counts to the shared ones. */

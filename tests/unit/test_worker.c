@@ -360,6 +360,28 @@ static void lifetime_is_told_once(void **state)
 	assert_false(mailbox_take(&lab->a.mailbox, &message));
 }
 
+/* A full mailbox loses the message; the lifetime is told again with the next packet. */
+static void lifetime_is_told_when_there_is_room(void **state)
+{
+	struct lab *lab = *state;
+	struct agent_message message = {.kind = AGENT_ACQUIRE};
+	struct frame sealed;
+
+	lab->a.sas[1].soft_packets = 1;
+	for (unsigned i = 0; i < MAILBOX_MAX; i++)
+		assert_true(mailbox_put(&lab->a.mailbox, &message));
+	sealed = seal_one(lab, 100);
+	chunk_give(&lab->a.cache, sealed.chunk);
+	for (unsigned i = 0; i < MAILBOX_MAX; i++) {
+		assert_true(mailbox_take(&lab->a.mailbox, &message));
+		assert_int_equal(message.kind, AGENT_ACQUIRE);
+	}
+	sealed = seal_one(lab, 100);
+	chunk_give(&lab->a.cache, sealed.chunk);
+	assert_true(mailbox_take(&lab->a.mailbox, &message));
+	assert_int_equal(message.kind, AGENT_EXPIRE);
+}
+
 static void vanished_port_is_not_used(void **state)
 {
 	struct lab *lab = *state;
@@ -396,6 +418,7 @@ int main(void)
 		TEST(last_hop_tells_the_sender),
 		TEST(full_ring_is_counted),
 		TEST(lifetime_is_told_once),
+		TEST(lifetime_is_told_when_there_is_room),
 		TEST(vanished_port_is_not_used),
 	};
 
