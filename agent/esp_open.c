@@ -294,3 +294,16 @@ enum drop_reason esp_open(struct sa_context *ctx, struct frame *frame, struct in
 	ctx->last_use_ns = now_ns;
 	return DROP_NONE;
 }
+
+bool esp_moved(const struct sa_context *ctx, struct addr16 *remote, uint16_t *port)
+{
+	const struct sa_run *run = ctx->run;
+
+	if (!__atomic_load_n(&run->seen_remote_port, __ATOMIC_RELAXED))
+		return false;
+	lock(ctx);
+	*remote = run->seen_remote;
+	*port = (uint16_t)run->seen_remote_port;
+	unlock(ctx);
+	return *port != 0;
+}

@@ -7,6 +7,7 @@
 #include "agent/inner.h"
 #include "agent/sa_context.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -18,5 +19,9 @@
  * packets come from sa.remote again.
  */
 enum drop_reason esp_open(struct sa_context *ctx, struct frame *frame, struct inner *inner, uint64_t now_ns);
+
+/* Where the peer was last seen, if not at sa.remote, as one whole whatever other workers write meanwhile. False: there.
+ */
+bool esp_moved(const struct sa_context *ctx, struct addr16 *remote, uint16_t *port);
 
 #endif

@@ -29,13 +29,12 @@ static void in_tell_moved(struct worker *worker, struct sa_slot *slot)
 	const struct sa_context *ctx = &slot->context;
 	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_PEER_MOVED};
 
-	if (!worker->shared->mailbox || worker->now_ns - slot->moved_told_ns < MOVED_TELL_NS)
+	if (!worker->shared->mailbox || worker->now_ns - slot->moved_told_ns < MOVED_TELL_NS ||
+		!esp_moved(ctx, &message.moved.remote, &message.moved.remote_port))
 		return;
 	slot->moved_told_ns = worker->now_ns;
 	message.moved.sa = (uint32_t)(ctx->run - worker->shared->maps.run);
 	message.moved.spi = ctx->sa.spi;
-	message.moved.remote = ctx->run->seen_remote;
-	message.moved.remote_port = (uint16_t)ctx->run->seen_remote_port;
 	mailbox_put(worker->shared->mailbox, &message);
 }
 

@@ -731,6 +731,8 @@ static void test_peer_moved(void **state)
 {
 	struct lab_frame lab, late;
 	struct lab_pair pair;
+	struct addr16 seen;
+	uint16_t port;
 	uint8_t packet[128];
 	uint32_t len = lab_packet(packet, 4, 17, 33);
 
@@ -756,6 +758,9 @@ static void test_peer_moved(void **state)
 	lab.frame.data[15] = 99;
 	assert_int_equal(lab_open(&pair, &lab.frame), DROP_NONE);
 	assert_int_equal(pair.run_in.seen_remote_port, 7777);
+	assert_true(esp_moved(&pair.in, &seen, &port));
+	assert_int_equal(port, 7777);
+	assert_memory_equal(&seen, &pair.run_in.seen_remote, sizeof(seen));
 	assert_memory_equal(pair.run_in.seen_remote.bytes + 10, ((uint8_t[]){0xff, 0xff, 192, 0, 2, 99}), 6);
 
 	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
