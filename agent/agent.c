@@ -421,7 +421,7 @@ static int agent_make_host_device(struct agent *agent, char error[static 256])
 	if (err)
 		return err;
 	options.peer_mac = agent->host.mac;
-	options.allow_native = true;
+	options.allow_native = options.allow_generic = true;
 	err = interface_open(&options, &agent->host_peer, HOST_SLOT, &port, error);
 	if (err)
 		return err;
@@ -510,6 +510,7 @@ static int agent_set_up(struct agent *agent, const struct agent_options *options
 
 	agent_name_interfaces(agent, options);
 	agent->interface_options.allow_native = !options->xdp_mode || strcmp(options->xdp_mode, "generic") != 0;
+	agent->interface_options.allow_generic = !options->xdp_mode || strcmp(options->xdp_mode, "native") != 0;
 	err = agent_open_maps(agent, options, error);
 	if (err)
 		return err;

@@ -14,6 +14,24 @@ static void own_port_(struct port **port)
 }
 #define OWN_PORT __attribute__((cleanup(own_port_)))
 
+/* Native, where the options allow nothing else: generic mode may only be left from an earlier start, so once anew. */
+static int interface_attach_native(const struct interface_options *options, const struct link_info *link,
+	const struct port_info *info, struct attach_result *result)
+{
+	char reason[sizeof(result->reason)];
+
+	for (unsigned i = 0; i < 2; i++) {
+		int err = dataplane_attach(options->dataplane, (int)link->ifindex, link->name, info, true, result);
+
+		if (err || result->mode == ATTACH_NATIVE)
+			return err;
+		dataplane_detach(options->dataplane, (int)link->ifindex, link->name);
+	}
+	snprintf(reason, sizeof(reason), "%s", result->reason);
+	snprintf(result->reason, sizeof(result->reason), "xdp_mode is native, but it could only be %.150s", reason);
+	return -EOPNOTSUPP;
+}
+
 static int interface_attach(const struct interface_options *options, const struct link_info *link, struct port *port,
 	char error[static 256])
 {
@@ -22,8 +40,11 @@ static int interface_attach(const struct interface_options *options, const struc
 	int err;
 
 	memcpy(info.mac, port->mac, sizeof(info.mac));
-	err = dataplane_attach(
-		options->dataplane, (int)link->ifindex, link->name, &info, options->allow_native, &result);
+	if (options->allow_generic)
+		err = dataplane_attach(
+			options->dataplane, (int)link->ifindex, link->name, &info, options->allow_native, &result);
+	else
+		err = interface_attach_native(options, link, &info, &result);
 	if (err) {
 		snprintf(error, 256, "%s", result.reason[0] ? result.reason : strerror(-err));
 		return err;

@@ -14,13 +14,14 @@ struct interface_options {
 	struct umem *umem;
 	uint32_t worker_count;
 	bool allow_native;
+	bool allow_generic;
 	const uint8_t *peer_mac; /* the host device: link address of its host side; NULL for others */
 };
 
 /*
  * Attach to the interface `link` as port `slot` and open its sockets. The port is not yet in any table; port_free ends
  * it (the program stays attached). port->reason tells what is less than best. -errno: `error` has a sentence; -EBUSY:
- * another XDP program is there.
+ * another XDP program is there; -EOPNOTSUPP: no mode that the options allow.
  */
 int interface_open(const struct interface_options *options, const struct link_info *link, uint32_t slot,
 	struct port **port, char error[static 256]);
