@@ -161,6 +161,8 @@ bool conn_dialable(const struct conn *conn)
 
 void conn_want(struct conn *conn, uint32_t index, bool wanted)
 {
+	if (!conn || index >= conn->config->child_count)
+		return; /* taken out of the configuration meanwhile */
 	conn->children[index].wanted = wanted;
 	conn->children[index].retry_at = 0;
 	conn->children[index].delay = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of IKE SAs between two engines: deletes, liveness, redials, reconfiguration, shutdown, and what strangers
  * send. */
+#include "ike/core.h"
 #include "tests/unit/engine_net.h"
 
 #include <errno.h>
@@ -184,6 +185,19 @@ static void test_reconfigure(void **state)
 	net_free(net);
 }
 
+/* A CHILD SA whose child is no longer configured has no place among the wishes, whatever the peer answers about it. */
+static void test_wish_of_removed_child(void **state)
+{
+	struct net *net = net_up(&(struct net_options){.children = 1}, 3);
+
+	(void)state;
+	conn_want(net->side[A].engine->conns, UINT32_MAX, true);
+	conn_want(NULL, 0, true);
+	net_run(net, NS_PER_S);
+	net_assert_up(net, 1);
+	net_free(net);
+}
+
 static void test_reconfigure_while_busy(void **state)
 {
 	(void)state;
@@ -348,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_reconfigure),
 		cmocka_unit_test(test_reconfigure_while_busy),
+		cmocka_unit_test(test_wish_of_removed_child),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_name),
 		cmocka_unit_test(test_malformed_init),
