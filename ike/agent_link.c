@@ -212,6 +212,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 			return 0;
 		}
 		message_recv(link, &message, (size_t)len);
+		if (link->fd != fd)
+			return 0; /* what the message caused has lost the connection */
 	}
 	if (events & EPOLLOUT)
 		sync_go_on(link);
