@@ -11,6 +11,7 @@
 #define ESPALIER_IKE_DAEMON_H
 
 #include "agent/base/config.h"
+#include "agent/base/log.h"
 #include "bpf/sadb.h"
 #include "ike/agent_link.h"
 #include "ike/api.h"
@@ -96,6 +97,8 @@ struct reload_result {
 /* reload.c: false with the message; then nothing has changed. The names are freed with reload_result_clear. */
 bool daemon_reload(struct daemon *d, struct reload_result *result, char *error, size_t error_size);
 void reload_result_clear(struct reload_result *result);
+/* The file's ike.log_level, or its default. */
+enum log_level daemon_log_level(const struct config *config);
 /* Ask the keeper for the file: sets *config and *engine. False with the message. `*dead`: the keeper is gone. */
 bool daemon_read_config(struct keeper *keeper, const char *path, struct config **config, struct engine_config **engine,
 	char *error, size_t error_size, bool *dead);

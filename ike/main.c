@@ -95,16 +95,6 @@ static int config_check_only(const char *path)
 	return engine ? 0 : 1;
 }
 
-static enum log_level log_level_of(const struct config *config)
-{
-	const char *name = config->ike && config->ike->log_level ? config->ike->log_level : "info";
-
-	return strcmp(name, "debug") == 0   ? LOG_LEVEL_DEBUG
-	       : strcmp(name, "warn") == 0  ? LOG_LEVEL_WARN
-	       : strcmp(name, "error") == 0 ? LOG_LEVEL_ERROR
-					    : LOG_LEVEL_INFO;
-}
-
 static const char *api_path(const struct daemon *d)
 {
 	if (d->api_path)
@@ -151,7 +141,7 @@ static int config_begin(struct daemon *d)
 		log_error("%s", error);
 		return -EINVAL;
 	}
-	log_open("espalier-ike", log_level_of(d->config));
+	log_level_set(daemon_log_level(d->config));
 	return 0;
 }
 

@@ -28,6 +28,16 @@ bool daemon_read_config(struct keeper *keeper, const char *path, struct config *
 	return false;
 }
 
+enum log_level daemon_log_level(const struct config *config)
+{
+	const char *name = config->ike && config->ike->log_level ? config->ike->log_level : "info";
+
+	return strcmp(name, "debug") == 0   ? LOG_LEVEL_DEBUG
+	       : strcmp(name, "warn") == 0  ? LOG_LEVEL_WARN
+	       : strcmp(name, "error") == 0 ? LOG_LEVEL_ERROR
+					    : LOG_LEVEL_INFO;
+}
+
 /* ---- what has changed ------------------------------------------------------------------------------------------ */
 static void name_add(char ***names, unsigned *count, const char *name)
 {
@@ -76,6 +86,7 @@ static void config_apply(struct daemon *d, struct config *config, struct engine_
 {
 	config_free(d->config);
 	d->config = config;
+	log_level_set(daemon_log_level(config));
 	if (!d->engine) {
 		engine_config_free(d->waiting);
 		d->waiting = engine;

@@ -8,7 +8,7 @@
 #include <time.h>
 
 static const char *log_program = "espalier";
-static enum log_level log_level_max = LOG_LEVEL_INFO;
+static _Atomic enum log_level log_level_max = LOG_LEVEL_INFO;
 static bool log_to_journal;
 
 void log_open(const char *program, enum log_level level)
@@ -16,6 +16,11 @@ void log_open(const char *program, enum log_level level)
 	log_program = program;
 	log_level_max = level;
 	log_to_journal = getenv("JOURNAL_STREAM") != NULL; /* systemd.exec(5) */
+}
+
+void log_level_set(enum log_level level)
+{
+	log_level_max = level;
 }
 
 void log_write(enum log_level level, const char *format, ...)

@@ -10,6 +10,8 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6, LO
 
 /* Name the program and set the lowest level that is written (default: INFO). Call once, before threads start. */
 void log_open(const char *program, enum log_level level);
+/* The lowest level from now on. Any thread, at any time. */
+void log_level_set(enum log_level level);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
