@@ -23,7 +23,7 @@ def exercise(s):
     """Each end rekeys the CHILD and the IKE SA once under traffic; no ping is lost, the wire shows ciphertext."""
     wire = s.site.capture()
     steps = [lambda e=end, w=what: e.rekey(w) for what in ("child", "ike") for end in (s.a, s.b)]
-    pings = s.under_traffic(3000, 8.0, *steps)
+    pings = s.under_traffic(3000, 6.0, *steps)
     assert pings.lost == 0 and not pings.errors, str(pings)
     with traffic.Echo(s.server, at.SERVER[4]):
         data = MARKER * 20000
@@ -42,7 +42,7 @@ def test_charon_answers(suite):
         exercise(s)
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("suite", ["gcm-pfs", "cbc"])
 def test_charon_starts(suite):
     """charon is behind NAT and starts."""
     with scene(near=charon, **SUITES[suite]) as s:
