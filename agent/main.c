@@ -142,6 +142,7 @@ static bool options_read(struct agent_options *options, const struct arguments *
 			log_error("%s", error);
 			return false;
 		}
+		config_forget_secrets(*config);
 	}
 	if (!options_from_file(options, *config)) {
 		log_error("%s: agent.interfaces: at most %u", arguments->config, INTERFACES_MAX);

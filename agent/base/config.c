@@ -123,7 +123,7 @@ bool config_file_is_open(const char *path)
 {
 	struct stat info;
 
-	return stat(path, &info) == 0 && (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) != 0;
+	return stat(path, &info) == 0 && (info.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)) != 0;
 }
 
 void config_forget_secrets(struct config *config)

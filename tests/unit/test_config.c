@@ -346,7 +346,9 @@ static void long_file_is_refused(void **state)
 	snprintf(expected, sizeof(expected), "%s: larger than 1048576 bytes", name);
 	assert_string_equal(error, expected);
 	assert_false(config_file_is_open(name));
-	assert_int_equal(chmod(name, 0644), 0);
+	assert_int_equal(chmod(name, 0640), 0);
+	assert_true(config_file_is_open(name));
+	assert_int_equal(chmod(name, 0604), 0);
 	assert_true(config_file_is_open(name));
 	unlink(name);
 	assert_null(config_load(name, error, sizeof(error)));
