@@ -6,6 +6,7 @@
 #include "agent/base/own.h"
 #include "agent/contract.h"
 #include "agent/control.h"
+#include "agent/cpu.h"
 #include "agent/hostdev.h"
 #include "agent/interface.h"
 #include "agent/privilege.h"
@@ -18,7 +19,6 @@
 #include "bpf/sadb.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -349,7 +349,6 @@ static uint32_t agent_count_workers(struct agent *agent, uint32_t *queues)
 {
 	uint32_t most = 1, cpus;
 	struct link_info link;
-	cpu_set_t allowed;
 
 	*queues = 0;
 	for (uint32_t i = 0; i < agent->interface_count; i++) {
@@ -361,7 +360,7 @@ static uint32_t agent_count_workers(struct agent *agent, uint32_t *queues)
 		*queues += count;
 		most = count > most ? count : most;
 	}
-	cpus = sched_getaffinity(0, sizeof(allowed), &allowed) ? 1 : (uint32_t)CPU_COUNT(&allowed);
+	cpus = cpu_count();
 	most = most < cpus ? most : cpus;
 	return most < WORKERS_MAX ? most : WORKERS_MAX;
 }
@@ -385,26 +384,10 @@ static int agent_make_workers(struct agent *agent)
 	return 0;
 }
 
-/* The n-th CPU that this process may use, round and round. */
-static int agent_cpu(uint32_t n)
-{
-	cpu_set_t allowed;
-	int count;
-
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
-		return -1;
-	count = CPU_COUNT(&allowed);
-	n %= count > 0 ? (uint32_t)count : 1;
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET((unsigned)cpu, &allowed) && !n--)
-			return cpu;
-	return -1;
-}
-
 static int agent_start_workers(struct agent *agent)
 {
 	for (uint32_t i = 0; i < agent->worker_count; i++) {
-		int err = worker_start(agent->workers[i], agent->worker_count > 1 ? agent_cpu(i) : -1);
+		int err = worker_start(agent->workers[i], agent->worker_count > 1 ? cpu_at(i) : -1);
 
 		if (err)
 			return err;
