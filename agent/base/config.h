@@ -115,7 +115,7 @@ void config_forget_secrets(struct config *config);
 /* The file's text, bounded by CONFIG_BYTES_MAX. malloc'd (wipe it: it may hold secrets); NULL with a message in
  * `error`. */
 char *config_read_file(const char *path, size_t *len, char *error, size_t error_size);
-/* May users other than the owner read the file? Then the secrets in it are not secret. */
+/* May users other than the owner read or change the file? Then the secrets in it are not secret. */
 bool config_file_is_open(const char *path);
 
 /*
