@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/interface.h"
 
+#include "agent/base/log.h"
 #include "agent/base/own.h"
 #include "agent/xsk_port.h"
 
@@ -49,6 +50,9 @@ static int interface_attach(const struct interface_options *options, const struc
 		snprintf(error, 256, "%s", result.reason[0] ? result.reason : strerror(-err));
 		return err;
 	}
+	/* Generic mode looks at packets after the kernel has merged them: larger than a frame, they would be lost. */
+	if (result.mode == ATTACH_GENERIC && !link_merging_off(link->name))
+		log_warn("%s: GRO could not be switched off; merged packets are lost in generic mode", link->name);
 	port->mode = result.mode;
 	snprintf(port->reason, sizeof(port->reason), "%s", result.reason);
 	return 0;

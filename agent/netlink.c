@@ -241,3 +241,16 @@ bool link_checksum_offload_off(const char *name)
 
 	return link_ethtool(name, &value);
 }
+
+bool link_merging_off(const char *name)
+{
+	struct ethtool_value gro = {.cmd = ETHTOOL_SGRO, .data = 0};
+	struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+
+	if (link_ethtool(name, &flags) && flags.data & ETH_FLAG_LRO) {
+		flags.cmd = ETHTOOL_SFLAGS;
+		flags.data &= ~(uint32_t)ETH_FLAG_LRO;
+		link_ethtool(name, &flags);
+	}
+	return link_ethtool(name, &gro);
+}

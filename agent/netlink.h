@@ -55,5 +55,7 @@ uint32_t link_queues(const char *name);
 bool link_set_queues(const char *name, uint32_t queues);
 /* Checksums are to be complete when a packet is sent by this interface. */
 bool link_checksum_offload_off(const char *name);
+/* Received packets are to be handed up one by one, not merged into large ones (GRO, LRO). */
+bool link_merging_off(const char *name);
 
 #endif

@@ -36,6 +36,9 @@ def test_generic_mode():
     with scene(nat=False, near=lambda ns, t: Gateway(ns, t, agent={"xdp_mode": "generic"})) as s:
         found = interfaces(s.a)
         assert found["wan0"]["mode"] == found["lan0"]["mode"] == "generic" and found["wan0"]["reason"]
+        for name in ("wan0", "lan0"):
+            assert "generic-receive-offload: off" in s.site.a.run("ethtool", "-k", name).stdout
+        offload_off(s.client, "eth0")  # generic mode takes no segments larger than a frame
         for size in (56, 1000, 1372, 2000):
             assert s.ping(20, size=size, interval=0.01).lost == 0
         # Generic XDP sees what segmentation offload made, up to 64 KB; what no frame holds is dropped as TOO_BIG or NO_FRAME.
