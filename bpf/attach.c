@@ -264,18 +264,27 @@ int dataplane_keep_only(struct dataplane *dp, const int *ifindexes, uint32_t cou
 	return first_err;
 }
 
-/* Every pin in the folder: links are detached too. */
+static bool name_is_map(const char *name)
+{
+	for (int map = 0; map < MAP_COUNT; map++)
+		if (strcmp(map_name((enum map_id)map), name) == 0)
+			return true;
+	return false;
+}
+
+/* Every pin of ours in the folder: links are detached too. In the root of a bpffs the kernel has files of its own. */
 static int pins_remove(const char *pin_dir, DIR *dir)
 {
 	int first_err = 0;
 
 	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+		bool link = strncmp(entry->d_name, LINK_PIN_PREFIX, strlen(LINK_PIN_PREFIX)) == 0;
 		char path[PIN_PATH_LEN];
 		int err = pin_path(path, pin_dir, entry->d_name);
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+		if (!link && !name_is_map(entry->d_name))
 			continue;
-		if (!err && strncmp(entry->d_name, LINK_PIN_PREFIX, strlen(LINK_PIN_PREFIX)) == 0)
+		if (!err && link)
 			err = link_remove(path);
 		else if (!err && unlink(path))
 			err = -errno;
@@ -294,8 +303,8 @@ int dataplane_remove(const char *pin_dir)
 		return errno == ENOENT ? 0 : -errno;
 	err = pins_remove(pin_dir, dir);
 	closedir(dir);
-	/* A folder that is a mount point of its own stays. */
-	if (!err && rmdir(pin_dir) && errno != EBUSY)
+	/* A folder that is a mount point of its own, or holds files of others, stays. */
+	if (!err && rmdir(pin_dir) && errno != EBUSY && errno != ENOTEMPTY)
 		err = -errno;
 	return err;
 }

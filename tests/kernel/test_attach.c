@@ -223,6 +223,19 @@ static void test_remove(void **state)
 	assert_int_equal(dataplane_remove(PIN_DIR), 0);
 }
 
+/* The root of a bpffs holds files of the kernel's; a folder may hold others'. They stay, and are no error. */
+static void test_remove_leaves_others(void **state)
+{
+	assert_int_equal(mkdir(PIN_DIR "/others", 0700), 0);
+	dataplane_close(*state);
+	*state = NULL;
+	assert_int_equal(dataplane_remove(PIN_DIR), 0);
+	assert_int_equal(access(PIN_DIR "/sa", F_OK), -1);
+	assert_int_equal(rmdir(PIN_DIR "/others"), 0);
+	assert_int_equal(dataplane_remove(PIN_DIR), 0);
+	assert_int_equal(access(PIN_DIR, F_OK), -1);
+}
+
 static void test_needs_root(void **state)
 {
 	(void)state;
@@ -242,6 +255,7 @@ int main(void)
 		ATTACH_TEST(test_occupied),
 		ATTACH_TEST(test_interface_replaced),
 		ATTACH_TEST(test_remove),
+		ATTACH_TEST(test_remove_leaves_others),
 	};
 	const struct CMUnitTest without_root[] = {cmocka_unit_test(test_needs_root)};
 
