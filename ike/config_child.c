@@ -64,6 +64,22 @@ static bool lifetimes_build(const struct config_build *build, const struct confi
 	return true;
 }
 
+/* RFC 4303 3.4.3: without a window nothing tells the high half of an extended sequence number. */
+static bool window_check(const struct config_build *build, const struct child_config *child)
+{
+	if (child->replay_bits)
+		return true;
+	for (unsigned i = 0; i < child->proposals.count; i++)
+		for (unsigned t = 0; t < child->proposals.items[i].count; t++) {
+			const struct transform *transform = &child->proposals.items[i].transforms[t];
+
+			if (transform->type == TRANSFORM_ESN && transform->id == ESN_YES)
+				return build_fail(build, "replay_window",
+					"a window was expected, not 0: esp_proposals have esn, which needs one");
+		}
+	return true;
+}
+
 bool build_child(const struct config_build *build, const struct config_child *from, struct child_config *to)
 {
 	snprintf(to->name, sizeof(to->name), "%s", from->name);
@@ -77,5 +93,6 @@ bool build_child(const struct config_build *build, const struct config_child *fr
 		       build, "remote_ts", from->remote_ts, from->remote_ts_count, to->remote, &to->remote_count) &&
 	       families_check(build, to) && lifetimes_build(build, from, to) &&
 	       build_proposals(build, "esp_proposals", from->esp_proposals, from->esp_proposals_count, PROTOCOL_ESP,
-		       &to->proposals);
+		       &to->proposals) &&
+	       window_check(build, to);
 }

@@ -128,6 +128,9 @@ static void mistakes_are_explained(void **state)
 			"local_ts were expected"},
 		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        rekey_time: 1h\n        life_time: 1h\n",
 			"f.yaml:8: connections.x.children.c.life_time: more than rekey_time was expected"},
+		{"connections:\n  x:\n" ENDS
+		 "    children:\n      c:\n        esp_proposals: aes128gcm16-esn\n        replay_window: 0\n",
+			"f.yaml:8: connections.x.children.c.replay_window: a window was expected, not 0"},
 		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        start_action: start\n",
 			"f.yaml:7: connections.x.children.c.start_action: none or trap was expected: the connection "
 			"has no "
