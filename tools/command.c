@@ -85,6 +85,25 @@ json_t *command_get(struct client *client, const char *path, int *status)
 	return answer;
 }
 
+int command_show(const struct options *options, const char *path,
+	void (*print)(const struct options *options, const json_t *answer))
+{
+	struct client *client = client_new(options->socket);
+	json_t *answer;
+	int result;
+
+	if (!client)
+		return EXIT_FAILED;
+	answer = command_get(client, path, &result);
+	if (answer && options->json)
+		command_print_json(answer);
+	else if (answer)
+		print(options, answer);
+	json_decref(answer);
+	client_free(client);
+	return result;
+}
+
 /* getopt's two views of the option table. A long option's `val` is its place in the table, counted from behind all
  * letters. */
 static void options_for_getopt(struct option longs[OPTIONS_MAX], char shorts[2 * OPTIONS_MAX + 1])

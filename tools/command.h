@@ -85,4 +85,8 @@ void command_print_json(const json_t *json);
 /* GET `path`; on failure complains, sets `*status` and gives NULL. The answer is the caller's. */
 json_t *command_get(struct client *client, const char *path, int *status);
 
+/* A subcommand that only shows: GET `path`, then JSON as it came, or `print`. Gives enum command_exit. */
+int command_show(const struct options *options, const char *path,
+	void (*print)(const struct options *options, const json_t *answer));
+
 #endif

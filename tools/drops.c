@@ -49,29 +49,18 @@ static size_t print_table(const json_t *rows, const char *name_key, const char *
 	return shown;
 }
 
+static void print_drops(const struct options *options, const json_t *answer)
+{
+	if (print_table(json_object_get(answer, "drops"), "reason", "packets", options->all))
+		sheet_end_row();
+	else
+		puts("no packet was dropped");
+	print_table(json_object_get(answer, "ike"), "counter", "IKE", options->all);
+}
+
 int drops_run(const struct options *options, size_t count, char *const args[])
 {
-	struct client *client = client_new(options->socket);
-	json_t *answer;
-	int result;
-
 	(void)count;
 	(void)args;
-	if (!client)
-		return EXIT_FAILED;
-	answer = command_get(client, "/v1/drops", &result);
-	if (answer && options->json) {
-		command_print_json(answer);
-	} else if (answer) {
-		size_t packets = print_table(json_object_get(answer, "drops"), "reason", "packets", options->all);
-
-		if (packets)
-			sheet_end_row();
-		else
-			puts("no packet was dropped");
-		print_table(json_object_get(answer, "ike"), "counter", "IKE", options->all);
-	}
-	json_decref(answer);
-	client_free(client);
-	return result;
+	return command_show(options, "/v1/drops", print_drops);
 }

@@ -51,11 +51,14 @@ static void print_events(const json_t *events, size_t from, bool json)
 }
 
 /* One object per line with --json --watch: what follows has no end that a closing bracket could mark. */
-static int events_follow(struct client *client, const struct options *options)
+static int events_follow(const struct options *options)
 {
+	struct client *client = client_new(options->socket);
 	json_t *last = NULL;
 	int result;
 
+	if (!client)
+		return EXIT_FAILED;
 	do {
 		json_t *answer = command_get(client, "/v1/events", &result);
 		json_t *events = json_object_get(answer, "events");
@@ -69,30 +72,19 @@ static int events_follow(struct client *client, const struct options *options)
 		json_decref(answer);
 	} while (result == EXIT_DONE && !ferror(stdout) && sleep(FOLLOW_SECONDS) == 0);
 	json_decref(last);
+	client_free(client);
 	return result;
+}
+
+static void print_all(const struct options *options, const json_t *answer)
+{
+	(void)options;
+	print_events(json_object_get(answer, "events"), 0, false);
 }
 
 int events_run(const struct options *options, size_t count, char *const args[])
 {
-	struct client *client = client_new(options->socket);
-	json_t *answer;
-	int result;
-
 	(void)count;
 	(void)args;
-	if (!client)
-		return EXIT_FAILED;
-	if (options->watch) {
-		result = events_follow(client, options);
-		client_free(client);
-		return result;
-	}
-	answer = command_get(client, "/v1/events", &result);
-	if (answer && options->json)
-		command_print_json(answer);
-	else if (answer)
-		print_events(json_object_get(answer, "events"), 0, false);
-	json_decref(answer);
-	client_free(client);
-	return result;
+	return options->watch ? events_follow(options) : command_show(options, "/v1/events", print_all);
 }

@@ -76,28 +76,21 @@ static void print_policy(const json_t *policy)
 		sheet_field("protocol", "%llu", count_of(policy, "protocol"));
 }
 
-int sas_run(const struct options *options, size_t count, char *const args[])
+static void print_sas(const struct options *options, const json_t *answer)
 {
-	struct client *client = client_new(options->socket);
-	json_t *answer, *item;
-	int result;
+	const json_t *item;
 	size_t i;
 
+	(void)options;
+	json_array_foreach(json_object_get(answer, "sas"), i, item) print_sa(item);
+	json_array_foreach(json_object_get(answer, "policies"), i, item) print_policy(item);
+	if (!json_array_size(json_object_get(answer, "sas")) && !json_array_size(json_object_get(answer, "policies")))
+		puts("no SA and no policy");
+}
+
+int sas_run(const struct options *options, size_t count, char *const args[])
+{
 	(void)count;
 	(void)args;
-	if (!client)
-		return EXIT_FAILED;
-	answer = command_get(client, "/v1/sas", &result);
-	if (answer && options->json) {
-		command_print_json(answer);
-	} else if (answer) {
-		json_array_foreach(json_object_get(answer, "sas"), i, item) print_sa(item);
-		json_array_foreach(json_object_get(answer, "policies"), i, item) print_policy(item);
-		if (!json_array_size(json_object_get(answer, "sas")) &&
-			!json_array_size(json_object_get(answer, "policies")))
-			puts("no SA and no policy");
-	}
-	json_decref(answer);
-	client_free(client);
-	return result;
+	return command_show(options, "/v1/sas", print_sas);
 }
