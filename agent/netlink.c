@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/netlink.h"
 
+#include "agent/base/log.h"
 #include "agent/base/own.h"
 
 #include <errno.h>
@@ -194,6 +195,9 @@ int netlink_addresses(struct netlink *netlink, struct local_addr **items, uint32
 		free(list.items);
 		return err;
 	}
+	if (list.count == ADDRESSES_MAX)
+		log_warn("this host has %u addresses or more: traffic to those past that is taken for transit",
+			ADDRESSES_MAX);
 	*items = list.items;
 	*count = list.count;
 	return 0;

@@ -205,9 +205,11 @@ enum verdict auth_check_response(struct ike_sa *sa, const struct input_data *in)
 
 	if (!in->ok)
 		return refuse_responder(sa, "no secret is configured for these identities (secrets)", in->now);
-	if (!reopen(sa, &message, buffer) || !auth_equals(&message, in->auth))
+	if (!reopen(sa, &message, buffer) || !auth_equals(&message, in->auth)) {
+		secret_wipe(buffer, sizeof(buffer));
 		return refuse_responder(
 			sa, "its AUTH does not fit our secret (the two sides have different secrets)", in->now);
+	}
 	blob_clear(&sa->held);
 	report_up(sa);
 	ike_sa_up(sa, in->now);
