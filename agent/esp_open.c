@@ -187,6 +187,7 @@ static enum drop_reason open_payload(struct sa_context *ctx, struct frame *frame
 {
 	const struct esp_suite *suite = ctx->suite;
 	uint32_t before = ESP_HEADER_LEN + suite->iv_len;
+	struct esp_job job;
 	uint32_t cipher_len;
 
 	if (outer->esp_len < before + suite->block + suite->icv_len)
@@ -194,7 +195,9 @@ static enum drop_reason open_payload(struct sa_context *ctx, struct frame *frame
 	cipher_len = outer->esp_len - before - suite->icv_len;
 	if (cipher_len % suite->block)
 		return DROP_ESP_SHORT;
-	if (!suite->open(suite, &ctx->cipher, outer->esp, cipher_len, outer->seq))
+	job = (struct esp_job){.cipher = &ctx->cipher, .esp = outer->esp, .seq = outer->seq, .text_len = cipher_len};
+	esp_jobs_open(&job, 1);
+	if (!job.good)
 		return DROP_ICV_BAD;
 	frame->data = outer->esp + before;
 	frame->len = cipher_len;

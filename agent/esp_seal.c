@@ -113,6 +113,7 @@ static enum drop_reason seal(struct sa_context *ctx, struct frame *frame, const 
 	uint32_t inner_len = inner->len;
 	uint32_t padding = (0u - inner_len - ESP_TRAILER_LEN) & (suite->block - 1u);
 	uint32_t before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len;
+	struct esp_job job;
 	uint64_t seq;
 
 	frame->len = inner_len;
@@ -124,7 +125,12 @@ static enum drop_reason seal(struct sa_context *ctx, struct frame *frame, const 
 		return DROP_SEQ_EXHAUSTED;
 	put_trailer(frame, padding, inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6);
 	put_esp(frame_push(frame, ESP_HEADER_LEN + suite->iv_len), ctx, seq);
-	if (!suite->seal(suite, &ctx->cipher, frame->data, inner_len + padding + ESP_TRAILER_LEN, seq))
+	job = (struct esp_job){.cipher = &ctx->cipher,
+		.esp = frame->data,
+		.seq = seq,
+		.text_len = inner_len + padding + ESP_TRAILER_LEN};
+	esp_jobs_seal(&job, 1);
+	if (!job.good)
 		return DROP_CRYPTO_ERROR;
 	frame->len += suite->icv_len;
 	put_outer(ctx, frame, seq, taken);

@@ -81,14 +81,12 @@ int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tu
 	error = check(sa, &local, &remote);
 	if (error)
 		return error;
-	ctx->suite = esp_suite_find(sa->encr, sa->encr_key_bits, sa->integ);
-	if (!ctx->suite)
-		return -EOPNOTSUPP;
-	error = ctx->suite->init(ctx->suite, &ctx->cipher, sa);
+	error = esp_cipher_init(&ctx->cipher, sa);
 	if (error) {
 		sa_context_clear(ctx);
 		return error;
 	}
+	ctx->suite = ctx->cipher.suite;
 	ctx->sa = *sa;
 	secret_wipe(ctx->sa.encr_key, sizeof(ctx->sa.encr_key));
 	secret_wipe(ctx->sa.integ_key, sizeof(ctx->sa.integ_key));

@@ -243,6 +243,36 @@ static bool cbc_open(
 	       EVP_DecryptUpdate(cipher->ctx, text, &len, text, (int)cipher_len) == 1;
 }
 
+/* ---- jobs ---------------------------------------------------------------------------------------------------- */
+
+int esp_cipher_init(struct esp_cipher *cipher, const struct sa *sa)
+{
+	const struct esp_suite *suite = esp_suite_find(sa->encr, sa->encr_key_bits, sa->integ);
+	int error = suite ? suite->init(suite, cipher, sa) : -EOPNOTSUPP;
+
+	if (!error)
+		cipher->suite = suite;
+	return error;
+}
+
+void esp_jobs_seal(struct esp_job *jobs, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct esp_suite *suite = jobs[i].cipher->suite;
+
+		jobs[i].good = suite->seal(suite, jobs[i].cipher, jobs[i].esp, jobs[i].text_len, jobs[i].seq);
+	}
+}
+
+void esp_jobs_open(struct esp_job *jobs, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct esp_suite *suite = jobs[i].cipher->suite;
+
+		jobs[i].good = suite->open(suite, jobs[i].cipher, jobs[i].esp, jobs[i].text_len, jobs[i].seq);
+	}
+}
+
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
 #define GCM(notation, bits)                                                                                            \

@@ -18,8 +18,11 @@
 #define ESP_IV_MAX	16u
 #define ESP_ICV_MAX	32u
 
+struct esp_suite;
+
 /* One direction's key schedule of one SA. Owned by one thread at a time; never shared. */
 struct esp_cipher {
+	const struct esp_suite *suite;
 	EVP_CIPHER_CTX *ctx;
 	EVP_CIPHER_CTX *iv_ctx; /* suites with an unpredictable IV: encrypts a counter under a key of its own */
 	EVP_MAC_CTX *mac;	/* suites with a separate integrity algorithm */
@@ -54,6 +57,28 @@ struct esp_suite {
 	bool (*open)(const struct esp_suite *suite, struct esp_cipher *cipher, uint8_t *esp, uint32_t cipher_len,
 		uint64_t seq);
 };
+
+/*
+ * One packet for the cipher, in place. `esp` is the ESP header, already filled; behind it the suite's iv_len bytes
+ * (when sealing to be filled by the engine), `text_len` bytes of padded plaintext or of ciphertext, and the ICV (when
+ * sealing: room for it). `seq` is the whole 64-bit number.
+ */
+struct esp_job {
+	struct esp_cipher *cipher;
+	uint8_t *esp;
+	uint64_t seq;
+	uint32_t text_len;
+	bool good; /* out. Sealing: the library did it. Opening: the integrity check passed. If not, the bytes are
+		      undefined. */
+};
+
+/* Do all jobs of a turn, of any suites and SAs, in any order; each job's `good` is set. No allocation. */
+void esp_jobs_seal(struct esp_job *jobs, uint32_t count);
+void esp_jobs_open(struct esp_job *jobs, uint32_t count);
+
+/* Make the schedule of one direction of one SA: sets cipher->suite. 0, or -errno (-EOPNOTSUPP: no such suite); then
+ * nothing is left to clear. Allocates. */
+int esp_cipher_init(struct esp_cipher *cipher, const struct sa *sa);
 
 /* The suite of these IANA numbers (struct sa's encr, encr_key_bits, integ); NULL if this agent has none. */
 const struct esp_suite *esp_suite_find(uint16_t encr, uint16_t encr_key_bits, uint16_t integ);

@@ -27,7 +27,7 @@
 #include <linux/types.h>
 
 /* Raised with every change of a struct below. User space refuses pinned maps of another version. */
-#define LAYOUT_VERSION 1u
+#define LAYOUT_VERSION 2u
 #define LAYOUT_MAGIC   0x45535041u /* "ESPA" */
 
 #define PORTS_MAX	     32u
@@ -93,7 +93,14 @@
 	X(FRAGMENT_PORTS, warn,                                                                                        \
 		"a later fragment has no ports, and the policy of its addresses names ports (RFC 4301 7)")             \
 	X(ECN_MISMATCH, warn,                                                                                          \
-		"congestion was marked on the way, but the inner packet's flow does not do ECN (RFC 6040 4.2)")
+		"congestion was marked on the way, but the inner packet's flow does not do ECN (RFC 6040 4.2)")        \
+	X(AH_MALFORMED, alert,                                                                                         \
+		"AH header whose length does not fit its suite, or mutable headers that cannot be read")               \
+	X(REASSEMBLY_FULL, warn,                                                                                       \
+		"fragments of more protected packets than are kept at once; the oldest one made room")                 \
+	X(REASSEMBLY_TIMEOUT, warn, "a fragment of a protected packet whose other fragments did not come in time")     \
+	X(REASSEMBLY_BAD, alert, "fragments of a protected packet that overlap, or make it longer than it may be")     \
+	X(ICMP_UNBELIEVED, warn, "an ICMP error about a protected packet that was not sent lately, or a size too small")
 
 enum drop_reason {
 #define DROP_ENUM(name, severity, sentence) DROP_##name,
@@ -129,6 +136,13 @@ struct addr16 {
 enum meta_kind {
 	META_ESP_IN = 1,    /* ESP to open: `index` is the SA, `payload_off` the SPI */
 	META_PLAIN_OUT = 2, /* plaintext to protect: `index` is the tunnel, `payload_off` the transport header */
+	META_AH_IN = 3,	    /* AH to check: `index` is the SA, `payload_off` the AH header */
+	/* A fragment of ESP, AH or ESP in UDP for this host: `payload_off` is what stands behind the IP (and fragment)
+	 * header, `index` SA_NONE; the agent puts the packet together and asks for its SA itself. */
+	META_FRAGMENT_IN = 4,
+	/* An ICMP or ICMPv6 error for this host that quotes ESP, AH or ESP in UDP: `payload_off` is the ICMP header,
+	 * `index` SA_NONE. */
+	META_ICMP_IN = 5,
 };
 
 #define META_UDP_ENCAP 0x01u /* the ESP packet came inside UDP (RFC 3948) */
@@ -199,8 +213,9 @@ struct sa {
 	__u64 soft_packets;
 	__u64 hard_packets;
 	__u64 created_ns;
+	__u64 soft_ns;
 	__u64 hard_ns;
-	__u64 reserved[5];
+	__u64 reserved[4];
 };
 
 /* Run half of an SA, same index. The agent writes; it outlives agent and IKE daemon. */
@@ -222,7 +237,16 @@ struct sa_run {
 	struct addr16 seen_remote;
 	__u32 seen_remote_port;
 	__u32 expire_told; /* EXPIRE_* already reported to the IKE daemon */
-	__u64 reserved[5];
+	/* Copies of the static half's, set when the SA is added: what XDP needs to know a certain replay. */
+	__u32 replay_bits;
+	__u32 flags; /* SA_* */
+	/* Outbound: what an ICMP error taught about the path (RFC 8201, RFC 1191), 0: nothing; forgotten at
+	 * path_mtu_until_ns.
+	 */
+	__u32 path_mtu;
+	__u32 reserved0;
+	__u64 path_mtu_until_ns;
+	__u64 reserved[2];
 	__u64 replay_window[REPLAY_WORDS];
 };
 
@@ -242,8 +266,32 @@ struct selector {
 enum tunnel_state { TUNNEL_FREE = 0, TUNNEL_LIVE = 1 };
 enum policy_action { POLICY_PROTECT = 1, POLICY_BYPASS = 2, POLICY_DISCARD = 3 };
 
+/* How the outer header is made from the inner one, tunnel mode alone (RFC 4301 5.1.2). All zero is the default. */
+enum df_mode { DF_COPY = 0, DF_SET = 1, DF_CLEAR = 2 };
+enum dscp_mode { DSCP_COPY = 0, DSCP_SET = 1 };
+enum ecn_mode {
+	ECN_NORMAL = 0, /* RFC 6040 4.1 normal mode, 4.2 on the way in */
+	ECN_OFF = 1,	/* compatibility mode: outer Not-ECT, and the outer field ignored on the way in */
+};
+enum flow_label_mode { FLOW_LABEL_ZERO = 0, FLOW_LABEL_COPY = 1 };
+
+#define TFC_PAD_MTU 0xffffu /* in tfc_pad: pad every packet to the tunnel's MTU */
+
+struct tunnel_options {
+	__u8 df;	 /* enum df_mode */
+	__u8 dscp;	 /* enum dscp_mode */
+	__u8 dscp_value; /* 0-63, for DSCP_SET */
+	__u8 ecn;	 /* enum ecn_mode */
+	__u8 ttl;	 /* of the outer header; 0: 64 */
+	__u8 flow_label; /* enum flow_label_mode */
+	__u16 tfc_pad;	 /* inner packets are padded to at least this many bytes (RFC 4303 2.7); 0: not; TFC_PAD_MTU */
+};
+
+#define OUT_MORE_MAX 14u /* outbound SAs of a child beside its first (RFC 9611) */
+
 /* One CHILD SA's policy, whichever SAs carry it at the moment. `out_sa` is changed by one store: that is the switch at
- * a rekey. */
+ * a rekey. Worker w of n uses out_sa if out_more_count is 0, else the (w % (out_more_count + 1))-th of out_sa and
+ * out_more; an SA_NONE there means out_sa. */
 struct tunnel {
 	__u32 out_sa; /* SA index or SA_NONE */
 	__u8 state;   /* enum tunnel_state */
@@ -252,6 +300,10 @@ struct tunnel {
 	__u8 remote_count;
 	__u32 flags; /* SA_MSS_CLAMP */
 	__u32 generation;
+	struct tunnel_options options;
+	__u32 out_more_count;
+	__u32 out_more[OUT_MORE_MAX];
+	__u32 reserved;
 	struct selector local[SELECTORS_MAX];
 	struct selector remote[SELECTORS_MAX];
 };
@@ -339,7 +391,8 @@ struct worker_stat {
 	__u64 tx_packets;
 	__u64 sealed;
 	__u64 opened;
-	__u64 reserved[2];
+	__u64 lent;	/* packets whose cipher work another worker did for this one */
+	__u64 borrowed; /* packets whose cipher work this worker did for another one */
 	struct drop_count drops[DROP_SLOTS];
 };
 
@@ -358,7 +411,7 @@ struct event {
 _Static_assert(sizeof(struct sa) == 256, "struct sa is part of the pinned layout");
 _Static_assert(sizeof(struct sa_run) == 128 + 8 * REPLAY_WORDS, "struct sa_run is part of the pinned layout");
 _Static_assert(sizeof(struct selector) == 40, "struct selector is part of the pinned layout");
-_Static_assert(sizeof(struct tunnel) == 16 + 2 * 40 * SELECTORS_MAX, "struct tunnel is part of the pinned layout");
+_Static_assert(sizeof(struct tunnel) == 88 + 2 * 40 * SELECTORS_MAX, "struct tunnel is part of the pinned layout");
 _Static_assert(sizeof(struct spi_key) == 24, "struct spi_key is part of the pinned layout");
 _Static_assert(sizeof(struct policy4_selector) == 32, "struct policy4_selector is part of the pinned layout");
 _Static_assert(sizeof(struct policy6_selector) == 80, "struct policy6_selector is part of the pinned layout");
