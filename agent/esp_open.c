@@ -19,16 +19,6 @@
 #define ECN_CE		  3u
 #define NEXT_HEADER_DUMMY 59u /* RFC 4303 2.6 */
 
-/* What is needed of the outer headers once the inner packet is there. */
-struct outer {
-	uint8_t traffic_class;
-	struct addr16 source;
-	uint16_t source_port; /* 0 without UDP */
-	uint8_t *esp;	      /* at the SPI */
-	uint32_t esp_len;
-	uint64_t seq;
-};
-
 static uint16_t get16(const uint8_t *at)
 {
 	return (uint16_t)(at[0] << 8 | at[1]);
@@ -41,7 +31,7 @@ static uint32_t get32(const uint8_t *at)
 
 /* The outer IP header; `*end` is the offset behind the IP packet, which may be shorter than the frame (Ethernet
  * padding). */
-static enum drop_reason read_ipv4(const struct frame *frame, struct outer *outer, uint32_t *end)
+static enum drop_reason check_ipv4(const struct frame *frame, uint32_t *end)
 {
 	const struct packet_meta *meta = &frame->meta;
 	const uint8_t *ip = frame->data + meta->l3_off;
@@ -55,14 +45,10 @@ static enum drop_reason read_ipv4(const struct frame *frame, struct outer *outer
 		return DROP_PACKET_MALFORMED;
 	if (get16(ip + 6) & IPV4_FRAGMENT)
 		return DROP_ESP_FRAGMENT;
-	outer->traffic_class = ip[1];
-	memset(outer->source.bytes, 0, 10);
-	memset(outer->source.bytes + 10, 0xff, 2);
-	memcpy(outer->source.bytes + 12, ip + 12, 4);
 	return DROP_NONE;
 }
 
-static enum drop_reason read_ipv6(const struct frame *frame, struct outer *outer, uint32_t *end)
+static enum drop_reason check_ipv6(const struct frame *frame, uint32_t *end)
 {
 	const struct packet_meta *meta = &frame->meta;
 	const uint8_t *ip = frame->data + meta->l3_off;
@@ -72,49 +58,45 @@ static enum drop_reason read_ipv6(const struct frame *frame, struct outer *outer
 	*end = (uint32_t)meta->l3_off + IPV6_LEN + get16(ip + 4);
 	if (*end > frame->len || meta->payload_off < meta->l3_off + IPV6_LEN)
 		return DROP_PACKET_MALFORMED;
-	outer->traffic_class = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
-	memcpy(outer->source.bytes, ip + 8, 16);
 	return DROP_NONE;
 }
 
-/* The UDP header right before the SPI: port, and its own idea of where the packet ends. */
-static enum drop_reason read_udp(const struct frame *frame, struct outer *outer, uint32_t *end)
+/* The UDP header right before the SPI has its own idea of where the packet ends. */
+static enum drop_reason check_udp(const struct frame *frame, uint32_t *end)
 {
 	uint32_t udp_off = frame->meta.payload_off - UDP_LEN;
-	const uint8_t *udp = frame->data + udp_off;
 	uint32_t len;
 
 	if (frame->meta.payload_off > *end ||
 		udp_off < frame->meta.l3_off + (frame->meta.family == 4 ? IPV4_LEN : IPV6_LEN))
 		return DROP_PACKET_MALFORMED;
-	len = get16(udp + 4);
+	len = get16(frame->data + udp_off + 4);
 	if (len < UDP_LEN || udp_off + len > *end)
 		return DROP_PACKET_MALFORMED;
-	outer->source_port = get16(udp);
 	*end = udp_off + len;
 	return DROP_NONE;
 }
 
-/* Headers and lengths up to the ESP header; an SA takes one form of encapsulation only. */
-static enum drop_reason read_outer(const struct sa_context *ctx, struct frame *frame, struct outer *outer)
+/* Headers and lengths up to the ESP header; an SA takes one form of encapsulation only. `*esp_len` counts from the SPI
+ * to the end of the ICV. */
+static enum drop_reason check_outer(const struct sa_context *ctx, const struct frame *frame, uint32_t *esp_len)
 {
 	const struct packet_meta *meta = &frame->meta;
 	bool udp = meta->flags & META_UDP_ENCAP;
 	uint32_t end;
-	enum drop_reason reason = meta->family == 4 ? read_ipv4(frame, outer, &end) : read_ipv6(frame, outer, &end);
+	enum drop_reason reason = meta->family == 4 ? check_ipv4(frame, &end) : check_ipv6(frame, &end);
 
-	outer->source_port = 0;
 	if (reason == DROP_NONE && udp != !!(ctx->sa.flags & SA_UDP_ENCAP))
 		reason = DROP_OUTER_MISMATCH;
 	if (reason == DROP_NONE && udp)
-		reason = read_udp(frame, outer, &end);
+		reason = check_udp(frame, &end);
 	if (reason != DROP_NONE)
 		return reason;
 	if (end < meta->payload_off + ESP_HEADER_LEN)
 		return DROP_ESP_SHORT;
-	outer->esp = frame->data + meta->payload_off;
-	outer->esp_len = end - meta->payload_off;
-	if (memcmp(outer->esp, &ctx->sa.spi, 4) != 0) /* the slot got another SA since XDP looked it up */
+	*esp_len = end - meta->payload_off;
+	/* The slot may have got another SA since XDP looked it up. */
+	if (memcmp(frame->data + meta->payload_off, &ctx->sa.spi, 4) != 0)
 		return DROP_SPI_UNKNOWN;
 	return DROP_NONE;
 }
@@ -133,75 +115,125 @@ static void unlock(const struct sa_context *ctx)
 		atomic_flag_clear_explicit(ctx->replay_lock, memory_order_release);
 }
 
-/* The whole sequence number, and whether it could be accepted (RFC 4303 3.4.3). */
-static enum drop_reason check_sequence(const struct sa_context *ctx, struct outer *outer)
+/*
+ * The whole sequence number, and whether it could be accepted (RFC 4303 3.4.3). Without the lock: what is decided here
+ * is decided again, under it, when the packet is authentic. Another worker that moves the window meanwhile can only
+ * make a number look seen that has just become too old.
+ */
+static enum drop_reason check_sequence(const struct sa_context *ctx, const uint8_t *esp, uint64_t *seq)
 {
-	uint32_t low = get32(outer->esp + 4);
-	enum drop_reason reason;
+	uint32_t low = get32(esp + 4), bits = ctx->sa.replay_bits;
+	const struct sa_run *run = ctx->run;
 
-	lock(ctx);
-	outer->seq = ctx->sa.flags & SA_ESN ? replay_extend(ctx->run->replay_top, ctx->sa.replay_bits, low) : low;
-	reason = outer->seq == UINT64_MAX ? DROP_REPLAY_OLD : replay_check(ctx->run, ctx->sa.replay_bits, outer->seq);
-	unlock(ctx);
+	*seq = ctx->sa.flags & SA_ESN ? replay_extend(__atomic_load_n(&run->replay_top, __ATOMIC_RELAXED), bits, low)
+				      : low;
+	return *seq == UINT64_MAX ? DROP_REPLAY_OLD : replay_check(run, bits, *seq);
+}
+
+/* Where the text lies, and whether it is whole blocks. */
+static enum drop_reason check_text(const struct sa_context *ctx, uint32_t esp_len, uint32_t *text_len)
+{
+	const struct esp_suite *suite = ctx->suite;
+	uint32_t before = ESP_HEADER_LEN + suite->iv_len;
+
+	if (esp_len < before + suite->block + suite->icv_len)
+		return DROP_ESP_SHORT;
+	*text_len = esp_len - before - suite->icv_len;
+	return *text_len & (suite->block - 1u) ? DROP_ESP_SHORT : DROP_NONE;
+}
+
+static enum drop_reason open_begin(
+	struct sa_context *ctx, const struct frame *frame, uint64_t now_ns, struct esp_job *job)
+{
+	enum drop_reason reason;
+	uint32_t esp_len;
+
+	if (sa_context_expired(ctx, now_ns))
+		return DROP_SA_EXPIRED;
+	reason = check_outer(ctx, frame, &esp_len);
+	if (reason != DROP_NONE)
+		return reason;
+	job->cipher = &ctx->cipher;
+	job->esp = frame->data + frame->meta.payload_off;
+	reason = check_sequence(ctx, job->esp, &job->seq);
+	return reason == DROP_NONE ? check_text(ctx, esp_len, &job->text_len) : reason;
+}
+
+enum drop_reason esp_open_begin(struct sa_context *ctx, struct frame *frame, uint64_t now_ns, struct esp_job *job)
+{
+	enum drop_reason reason = open_begin(ctx, frame, now_ns, job);
+
+	sa_context_count_drop(ctx, reason);
 	return reason;
+}
+
+static void outer_source(const struct frame *frame, struct addr16 *source)
+{
+	const uint8_t *ip = frame->data + frame->meta.l3_off;
+
+	if (frame->meta.family == 6) {
+		memcpy(source->bytes, ip + 8, 16);
+		return;
+	}
+	memset(source->bytes, 0, 10);
+	memset(source->bytes + 10, 0xff, 2);
+	memcpy(source->bytes + 12, ip + 12, 4);
+}
+
+static uint8_t outer_class(const struct frame *frame)
+{
+	const uint8_t *ip = frame->data + frame->meta.l3_off;
+
+	if (frame->meta.family == 4)
+		return ip[1];
+	return (uint8_t)(ip[0] << 4 | ip[1] >> 4);
 }
 
 /* A NAT in the path may have changed its mapping, or the peer its address: tell, by the newest authenticated packet
  * (RFC 7296 2.23). */
-static void note_source(const struct sa_context *ctx, const struct outer *outer)
+static void note_source(const struct sa_context *ctx, const struct frame *frame)
 {
 	const struct sa *sa = &ctx->sa;
 	struct sa_run *run = ctx->run;
-	bool moved =
-		memcmp(&outer->source, &sa->remote, sizeof(sa->remote)) != 0 || outer->source_port != sa->remote_port;
+	struct addr16 source;
+	uint16_t port = get16(frame->data + frame->meta.payload_off - UDP_LEN);
 
-	if (!moved) {
+	outer_source(frame, &source);
+	if (memcmp(&source, &sa->remote, sizeof(source)) == 0 && port == sa->remote_port) {
 		if (run->seen_remote_port)
 			__atomic_store_n(&run->seen_remote_port, 0, __ATOMIC_RELEASE);
 		return;
 	}
-	if (run->seen_remote_port == outer->source_port &&
-		memcmp(&run->seen_remote, &outer->source, sizeof(outer->source)) == 0)
+	if (run->seen_remote_port == port && memcmp(&run->seen_remote, &source, sizeof(source)) == 0)
 		return;
 	__atomic_store_n(
 		&run->seen_remote_port, 0, __ATOMIC_RELEASE); /* while the address is being written it says nothing */
-	run->seen_remote = outer->source;
-	__atomic_store_n(&run->seen_remote_port, outer->source_port, __ATOMIC_RELEASE);
+	run->seen_remote = source;
+	__atomic_store_n(&run->seen_remote_port, port, __ATOMIC_RELEASE);
 }
 
-static enum drop_reason mark_sequence(const struct sa_context *ctx, const struct outer *outer)
+static enum drop_reason mark(const struct sa_context *ctx, const struct frame *frame, const struct esp_job *job)
 {
-	bool newest;
 	enum drop_reason reason;
+	bool newest;
 
-	lock(ctx);
-	reason = replay_mark(ctx->run, ctx->sa.replay_bits, outer->seq, &newest);
+	if (!job->good)
+		return DROP_ICV_BAD;
+	reason = replay_mark(ctx->run, ctx->sa.replay_bits, job->seq, &newest);
 	if (newest && ctx->sa.flags & SA_UDP_ENCAP)
-		note_source(ctx, outer);
-	unlock(ctx);
+		note_source(ctx, frame);
 	return reason;
 }
 
-/* Decrypt and verify. The frame then begins at the plaintext and ends with its trailer. */
-static enum drop_reason open_payload(struct sa_context *ctx, struct frame *frame, const struct outer *outer)
+void esp_open_mark(struct sa_context *ctx, const struct frame *frames, const struct esp_job *jobs,
+	enum drop_reason *reasons, uint32_t count)
 {
-	const struct esp_suite *suite = ctx->suite;
-	uint32_t before = ESP_HEADER_LEN + suite->iv_len;
-	struct esp_job job;
-	uint32_t cipher_len;
-
-	if (outer->esp_len < before + suite->block + suite->icv_len)
-		return DROP_ESP_SHORT;
-	cipher_len = outer->esp_len - before - suite->icv_len;
-	if (cipher_len % suite->block)
-		return DROP_ESP_SHORT;
-	job = (struct esp_job){.cipher = &ctx->cipher, .esp = outer->esp, .seq = outer->seq, .text_len = cipher_len};
-	esp_jobs_open(&job, 1);
-	if (!job.good)
-		return DROP_ICV_BAD;
-	frame->data = outer->esp + before;
-	frame->len = cipher_len;
-	return DROP_NONE;
+	lock(ctx);
+	for (uint32_t i = 0; i < count; i++)
+		reasons[i] = mark(ctx, &frames[i], &jobs[i]);
+	unlock(ctx);
+	for (uint32_t i = 0; i < count; i++)
+		sa_context_count_drop(ctx, reasons[i]);
 }
 
 /* Take padding and trailer off (RFC 4303 2.4). Padding is 1, 2, 3 ... */
@@ -262,40 +294,50 @@ static enum drop_reason merge_ecn(uint8_t *packet, struct inner *inner, uint8_t 
 	return DROP_NONE;
 }
 
-static enum drop_reason open_packet(struct sa_context *ctx, struct frame *frame, struct inner *inner)
+static enum drop_reason open_end(
+	struct sa_context *ctx, struct frame *frame, struct inner *inner, const struct esp_job *job)
 {
-	struct outer outer;
-	uint8_t next_header = 0;
-	enum drop_reason reason = read_outer(ctx, frame, &outer);
+	uint8_t traffic_class = outer_class(frame), next_header;
+	enum drop_reason reason;
 
-	if (reason == DROP_NONE)
-		reason = check_sequence(ctx, &outer);
-	if (reason == DROP_NONE)
-		reason = open_payload(ctx, frame, &outer);
-	if (reason == DROP_NONE)
-		reason = mark_sequence(ctx, &outer);
-	if (reason == DROP_NONE)
-		reason = take_trailer(frame, &next_header);
+	frame->data = job->esp + ESP_HEADER_LEN + ctx->suite->iv_len;
+	frame->len = job->text_len;
+	reason = take_trailer(frame, &next_header);
 	if (reason == DROP_NONE)
 		reason = read_inner(frame, next_header, inner);
 	if (reason == DROP_NONE && !selector_match_in(&ctx->tunnel, inner))
 		reason = DROP_SELECTOR_MISMATCH;
 	if (reason == DROP_NONE)
-		reason = merge_ecn(frame->data, inner, outer.traffic_class);
+		reason = merge_ecn(frame->data, inner, traffic_class);
 	return reason;
 }
 
-enum drop_reason esp_open(struct sa_context *ctx, struct frame *frame, struct inner *inner, uint64_t now_ns)
+enum drop_reason esp_open_end(
+	struct sa_context *ctx, struct frame *frame, struct inner *inner, uint64_t now_ns, const struct esp_job *job)
 {
-	enum drop_reason reason = sa_context_expired(ctx, now_ns) ? DROP_SA_EXPIRED : open_packet(ctx, frame, inner);
+	/* Asked again: a limit may have been reached since the packet began. */
+	enum drop_reason reason = sa_context_expired(ctx, now_ns) ? DROP_SA_EXPIRED : open_end(ctx, frame, inner, job);
 
-	sa_context_count_drop(ctx, reason);
-	if (reason != DROP_NONE)
+	if (reason != DROP_NONE) {
+		sa_context_count_drop(ctx, reason);
 		return reason;
+	}
 	ctx->packets++;
 	ctx->bytes += inner->len;
 	ctx->last_use_ns = now_ns;
 	return DROP_NONE;
+}
+
+enum drop_reason esp_open(struct sa_context *ctx, struct frame *frame, struct inner *inner, uint64_t now_ns)
+{
+	struct esp_job job;
+	enum drop_reason reason = esp_open_begin(ctx, frame, now_ns, &job);
+
+	if (reason != DROP_NONE)
+		return reason;
+	esp_jobs_open(&job, 1);
+	esp_open_mark(ctx, frame, &job, &reason, 1);
+	return reason == DROP_NONE ? esp_open_end(ctx, frame, inner, now_ns, &job) : reason;
 }
 
 bool esp_moved(const struct sa_context *ctx, struct addr16 *remote, uint16_t *port)

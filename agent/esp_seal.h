@@ -10,14 +10,28 @@
 #include <stdint.h>
 
 /*
- * On entry frame->data is the inner IP header and `inner` its parse; bytes of the frame behind inner->len are cut off.
- * On DROP_NONE frame->data is the outer IP header and frame->len the whole packet: only the link header is missing (>=
- * FRAME_HEADROOM - 100 bytes are left for it if the frame began with FRAME_HEADROOM). `inner` is dead then. On any
- * other reason the frame's bytes are undefined. TTL, MSS, partial checksums and MTU are the worker's business, before;
- * `now_ns` is for lifetimes. The sequence number is taken in run->out_seq with an atomic add, so several workers may
- * seal for one SA (each with its own context). DROP_SA_EXPIRED, DROP_SEQ_EXHAUSTED, DROP_TOO_BIG (no room in the
- * frame), DROP_CRYPTO_ERROR.
+ * A packet is sealed in four steps, so that the ciphers of many packets are done at once (suite.h): begin, number, the
+ * job itself (esp_jobs_seal), end. Begun packets of one SA are numbered and ended in the order in which they began.
+ *
+ * begin: on entry frame->data is the inner IP header and `inner` its parse; bytes of the frame behind inner->len are
+ * cut off. On DROP_NONE frame->data is the outer IP header, frame->len the whole packet (only the link header is
+ * missing: >= FRAME_HEADROOM - 100 bytes are left for it if the frame began with FRAME_HEADROOM), the packet is counted
+ * as the SA's and `job` is filled but for its number. `inner` is dead then. On any other reason the frame's bytes are
+ * undefined and the SA has counted it. TTL, MSS, partial checksums and MTU are the worker's business, before; `now_ns`
+ * is for lifetimes. DROP_SA_EXPIRED, DROP_TOO_BIG (no room in the frame).
  */
+enum drop_reason esp_seal_begin(
+	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job);
+/*
+ * Take the next `count` sequence numbers of the SA for these jobs, with one operation on run->out_seq, so several
+ * workers may seal for one SA (each with its own context). Gives how many jobs got one, from the first on; the others
+ * must not be sealed and are counted as DROP_SEQ_EXHAUSTED (RFC 4303 3.3.3).
+ */
+uint32_t esp_seal_number(struct sa_context *ctx, struct esp_job *jobs, uint32_t count);
+/* After the job: what depends on its number and its ciphertext. DROP_CRYPTO_ERROR. */
+enum drop_reason esp_seal_end(struct sa_context *ctx, struct frame *frame, const struct esp_job *job);
+
+/* All four for one packet. */
 enum drop_reason esp_seal(struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns);
 
 #endif

@@ -5,6 +5,7 @@
 #include "agent/esp_open.h"
 #include "agent/forward.h"
 #include "agent/mss.h"
+#include "agent/turn.h"
 
 #include <netinet/in.h>
 #include <string.h>
@@ -42,29 +43,38 @@ static void in_tell_moved(struct worker *worker, struct sa_slot *slot)
 static void in_clamp_mss(struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
 	const struct sa *sa = &slot->context.sa;
-	const struct next_hop *way_back;
 	uint32_t mtu;
 
 	if (inner->protocol != IPPROTO_TCP || !(sa->flags & SA_MSS_CLAMP))
 		return;
-	way_back = nexthop_find(&worker->hops, &sa->remote, true, worker->now_ns);
-	mtu = worker_inner_mtu(slot, way_back->mtu);
+	mtu = worker_inner_mtu(slot, worker_outer_hop(worker, slot)->mtu);
 	mss_clamp(frame->data, inner, mtu);
 }
 
-enum drop_reason in_packet(struct worker *worker, struct frame *frame)
+enum drop_reason in_begin(struct worker *worker, struct frame *frame)
 {
-	struct addr16 destination;
-	const struct next_hop *hop;
+	struct bundle *bundle = turn_opening(worker);
 	enum drop_reason reason;
 	struct sa_slot *slot;
-	struct inner inner;
 
 	slot = sa_table_find(&worker->sas, frame->meta.index, SA_IN, DROP_SPI_UNKNOWN, &reason);
 	if (!slot)
 		return reason;
 	worker_touch(worker, slot);
-	reason = esp_open(&slot->context, frame, &inner, worker->now_ns);
+	reason = esp_open_begin(&slot->context, frame, worker->now_ns, &bundle->jobs[bundle->count]);
+	if (!reason)
+		bundle_add(bundle, frame, slot);
+	return reason;
+}
+
+enum drop_reason in_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job)
+{
+	struct addr16 destination;
+	const struct next_hop *hop;
+	enum drop_reason reason;
+	struct inner inner;
+
+	reason = esp_open_end(&slot->context, frame, &inner, worker->now_ns, job);
 	if (reason)
 		return reason;
 	worker->stat->opened++;

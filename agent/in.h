@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One ESP packet, from the network to the host behind us. */
+/* One ESP packet, from the network to the host behind us: its begin and its end (turn.h). */
 #ifndef ESPALIER_AGENT_IN_H
 #define ESPALIER_AGENT_IN_H
 
 #include "agent/worker.h"
 
-/* META_ESP_IN: frame->data is the link header. Fate as in worker.h. */
-enum drop_reason in_packet(struct worker *worker, struct frame *frame);
+/* META_ESP_IN: frame->data is the link header. On DROP_NONE it has joined the bundle of packets to open. */
+enum drop_reason in_begin(struct worker *worker, struct frame *frame);
+/* Opened and well marked: where it goes from here. Fate as in worker.h. */
+enum drop_reason in_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job);
 
 #endif

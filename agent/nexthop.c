@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static uint32_t nexthop_place(const struct addr16 *destination, bool outer)
+static uint32_t nexthop_index(const struct addr16 *destination, bool outer)
 {
 	uint64_t words[2];
 	uint64_t hash;
@@ -26,21 +26,24 @@ static uint64_t nexthop_life_ns(enum hop_kind kind)
 	}
 }
 
+void nexthop_ask(struct nexthop_place *place, struct nexthop_cache *cache, const struct addr16 *destination, bool outer,
+	uint64_t now_ns)
+{
+	place->epoch = atomic_load_explicit(cache->epoch, memory_order_acquire); /* before the question */
+	memset(&place->hop, 0, sizeof(place->hop));
+	cache->resolver->resolve(cache->resolver, destination, outer, &place->hop);
+	place->until_ns = now_ns + nexthop_life_ns(place->hop.kind);
+}
+
 const struct next_hop *nexthop_find(
 	struct nexthop_cache *cache, const struct addr16 *destination, bool outer, uint64_t now_ns)
 {
-	struct nexthop_entry *entry = &cache->entries[nexthop_place(destination, outer)];
-	uint32_t epoch = atomic_load_explicit(cache->epoch, memory_order_acquire);
+	struct nexthop_entry *entry = &cache->entries[nexthop_index(destination, outer)];
 
-	if (entry->used && entry->epoch == epoch && entry->outer == outer && now_ns < entry->until_ns &&
-		memcmp(&entry->destination, destination, sizeof(*destination)) == 0)
-		return &entry->hop;
-	entry->used = true;
-	entry->epoch = epoch;
-	entry->outer = outer;
-	entry->destination = *destination;
-	memset(&entry->hop, 0, sizeof(entry->hop));
-	cache->resolver->resolve(cache->resolver, destination, outer, &entry->hop);
-	entry->until_ns = now_ns + nexthop_life_ns(entry->hop.kind);
-	return &entry->hop;
+	if (entry->outer != outer || memcmp(&entry->destination, destination, sizeof(*destination)) != 0) {
+		entry->outer = outer;
+		entry->destination = *destination;
+		entry->place.until_ns = 0;
+	}
+	return nexthop_at(&entry->place, cache, destination, outer, now_ns);
 }

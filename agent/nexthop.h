@@ -44,13 +44,17 @@ struct resolver {
 	void (*resolve)(struct resolver *resolver, const struct addr16 *destination, bool outer, struct next_hop *hop);
 };
 
+/* One answer and how long it holds. Zeroed: none. */
+struct nexthop_place {
+	uint64_t until_ns; /* 0: empty */
+	uint32_t epoch;
+	struct next_hop hop;
+};
+
 struct nexthop_entry {
 	struct addr16 destination;
-	uint32_t epoch;
-	bool used;
 	bool outer;
-	uint64_t until_ns;
-	struct next_hop hop;
+	struct nexthop_place place;
 };
 
 struct nexthop_cache {
@@ -62,5 +66,18 @@ struct nexthop_cache {
 /* Valid until the next call. Never NULL. */
 const struct next_hop *nexthop_find(
 	struct nexthop_cache *cache, const struct addr16 *destination, bool outer, uint64_t now_ns);
+/* Fill the place anew. */
+void nexthop_ask(struct nexthop_place *place, struct nexthop_cache *cache, const struct addr16 *destination, bool outer,
+	uint64_t now_ns);
+
+/* The same as nexthop_find with the answer kept in `place`, which is always asked for the same destination; valid until
+ * it is asked again. */
+static inline const struct next_hop *nexthop_at(struct nexthop_place *place, struct nexthop_cache *cache,
+	const struct addr16 *destination, bool outer, uint64_t now_ns)
+{
+	if (now_ns >= place->until_ns || place->epoch != atomic_load_explicit(cache->epoch, memory_order_acquire))
+		nexthop_ask(place, cache, destination, outer, now_ns);
+	return &place->hop;
+}
 
 #endif

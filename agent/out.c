@@ -9,6 +9,7 @@
 #include "agent/fragment.h"
 #include "agent/icmp_error.h"
 #include "agent/mss.h"
+#include "agent/turn.h"
 
 #include <string.h>
 
@@ -94,21 +95,23 @@ static void out_tell_sender(
 		worker_drop(worker, &answer, reason);
 }
 
-static enum drop_reason out_seal(struct worker *worker, struct sa_slot *slot, const struct next_hop *hop,
-	struct frame *frame, struct inner *inner)
+/* Ready to be sealed: into the bundle. */
+static enum drop_reason out_seal(
+	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
-	enum drop_reason reason = esp_seal(&slot->context, frame, inner, worker->now_ns);
+	struct bundle *bundle = turn_sealing(worker);
+	enum drop_reason reason =
+		esp_seal_begin(&slot->context, frame, inner, worker->now_ns, &bundle->jobs[bundle->count]);
 
-	if (reason)
-		return reason;
-	worker->stat->sealed++;
-	return forward_to(worker, frame, hop, true);
+	if (!reason)
+		bundle_add(bundle, frame, slot);
+	return reason;
 }
 
 /* Larger than the tunnel carries: in pieces if the sender allows it (RFC 4301 7), else the sender learns the size (RFC
  * 1191, RFC 8201). */
-static enum drop_reason out_too_big(struct worker *worker, struct sa_slot *slot, const struct next_hop *hop,
-	struct frame *frame, struct inner *inner, uint32_t mtu)
+static enum drop_reason out_too_big(
+	struct worker *worker, struct sa_slot *slot, struct frame *frame, struct inner *inner, uint32_t mtu)
 {
 	struct frame pieces[FRAGMENTS_MAX];
 	unsigned count = fragment_count(frame->data, inner, mtu);
@@ -132,7 +135,7 @@ static enum drop_reason out_too_big(struct worker *worker, struct sa_slot *slot,
 		struct inner piece;
 
 		if (inner_parse(pieces[i].data, pieces[i].len, &piece))
-			reason = out_seal(worker, slot, hop, &pieces[i], &piece);
+			reason = out_seal(worker, slot, &pieces[i], &piece);
 		if (reason)
 			worker_drop(worker, &pieces[i], reason);
 	}
@@ -144,7 +147,6 @@ static enum drop_reason out_too_big(struct worker *worker, struct sa_slot *slot,
 static enum drop_reason out_protect(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t index)
 {
 	bool transit = !(frame->meta.flags & META_FROM_HOST);
-	const struct next_hop *hop;
 	enum drop_reason reason;
 	struct sa_slot *slot;
 	uint32_t mtu;
@@ -153,8 +155,7 @@ static enum drop_reason out_protect(struct worker *worker, struct frame *frame, 
 	if (!slot)
 		return reason;
 	worker_touch(worker, slot);
-	hop = nexthop_find(&worker->hops, &slot->context.sa.remote, true, worker->now_ns);
-	mtu = worker_inner_mtu(slot, hop->mtu);
+	mtu = worker_inner_mtu(slot, worker_outer_hop(worker, slot)->mtu);
 
 	if (transit && inner->ttl <= 1) {
 		out_tell_sender(worker, ICMP_TTL_EXPIRED, frame, inner, 0);
@@ -170,11 +171,11 @@ static enum drop_reason out_protect(struct worker *worker, struct frame *frame, 
 	if (slot->context.sa.flags & SA_MSS_CLAMP)
 		mss_clamp(frame->data, inner, mtu);
 	if (inner->len > mtu)
-		return out_too_big(worker, slot, hop, frame, inner, mtu);
-	return out_seal(worker, slot, hop, frame, inner);
+		return out_too_big(worker, slot, frame, inner, mtu);
+	return out_seal(worker, slot, frame, inner);
 }
 
-enum drop_reason out_packet(struct worker *worker, struct frame *frame)
+enum drop_reason out_begin(struct worker *worker, struct frame *frame)
 {
 	struct inner inner;
 	uint32_t index;
@@ -189,6 +190,16 @@ enum drop_reason out_packet(struct worker *worker, struct frame *frame)
 	if (index == SA_NONE)
 		return out_hold(worker, frame, &inner);
 	return out_protect(worker, frame, &inner, index);
+}
+
+enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job)
+{
+	enum drop_reason reason = esp_seal_end(&slot->context, frame, job);
+
+	if (reason)
+		return reason;
+	worker->stat->sealed++;
+	return forward_to(worker, frame, worker_outer_hop(worker, slot), true);
 }
 
 static enum held_fate out_judge(void *context, uint64_t key, struct frame *frame, bool expired)

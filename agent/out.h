@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One plaintext packet, into its tunnel. */
+/* One plaintext packet, into its tunnel: its begin and its end (turn.h). */
 #ifndef ESPALIER_AGENT_OUT_H
 #define ESPALIER_AGENT_OUT_H
 
 #include "agent/worker.h"
 
-/* META_PLAIN_OUT: frame->data is the link header. Fate as in worker.h. */
-enum drop_reason out_packet(struct worker *worker, struct frame *frame);
+/* META_PLAIN_OUT: frame->data is the link header. On DROP_NONE it has joined the bundle of packets to seal, or waits.
+ */
+enum drop_reason out_begin(struct worker *worker, struct frame *frame);
+/* Sealed: on its way to the peer. Fate as in worker.h. */
+enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job);
 /* Packets whose tunnel now has an SA, or whose time is over. */
 void out_sweep_held(struct worker *worker);
 

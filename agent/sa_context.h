@@ -27,6 +27,7 @@ struct sa_context {
 	 * worker after init; NULL: this worker is the only one.
 	 */
 	atomic_flag *replay_lock;
+	bool alone; /* no other worker holds a context of this SA: its numbers are taken without an atomic operation */
 
 	uint8_t outer_family;		  /* 4 or 6 */
 	uint8_t outer_len;		  /* bytes before the ESP header: IP, and UDP if encapsulated */

@@ -14,6 +14,7 @@ int sa_table_init(struct sa_table *table, const struct sa_maps *maps, atomic_fla
 	table->maps = *maps;
 	table->replay_locks = replay_locks;
 	table->used_end = 0;
+	table->dropped = NULL;
 	table->slots = calloc(maps->sa_count, sizeof(struct sa_slot *));
 	return table->slots ? 0 : -ENOMEM;
 }
@@ -24,15 +25,27 @@ static void sa_table_drop(struct sa_table *table, uint32_t index)
 
 	if (!slot)
 		return;
-	sa_context_clear(&slot->context);
-	free(slot);
+	slot->next = table->dropped;
+	table->dropped = slot;
 	table->slots[index] = NULL;
+}
+
+void sa_table_reap(struct sa_table *table)
+{
+	while (table->dropped) {
+		struct sa_slot *slot = table->dropped;
+
+		table->dropped = slot->next;
+		sa_context_clear(&slot->context);
+		free(slot);
+	}
 }
 
 void sa_table_clear(struct sa_table *table)
 {
 	for (uint32_t i = 0; table->slots && i < table->used_end; i++)
 		sa_table_drop(table, i);
+	sa_table_reap(table);
 	free(table->slots);
 	table->slots = NULL;
 }
@@ -75,6 +88,7 @@ static struct sa_slot *sa_table_make(struct sa_table *table, uint32_t index)
 	secret_wipe(&sa, sizeof(sa));
 	if (!slot)
 		return NULL;
+	slot->context.alone = !table->replay_locks;
 	if (table->replay_locks)
 		slot->context.replay_lock = &table->replay_locks[index];
 	table->slots[index] = slot;

@@ -6,6 +6,7 @@
 #ifndef ESPALIER_AGENT_SA_TABLE_H
 #define ESPALIER_AGENT_SA_TABLE_H
 
+#include "agent/nexthop.h"
 #include "agent/sa_context.h"
 #include "bpf/contract.h"
 
@@ -30,6 +31,8 @@ struct sa_slot {
 	uint32_t inner_mtu;  /* what the tunnel carries, under `mtu_outer` */
 	uint32_t mtu_outer;
 	uint64_t moved_told_ns;
+	struct nexthop_place outer_hop; /* of the SA's remote address */
+	struct sa_slot *next;		/* among those dropped in this turn */
 };
 
 struct sa_table {
@@ -37,6 +40,7 @@ struct sa_table {
 	atomic_flag *replay_locks; /* one per slot, shared by all workers; NULL with one worker */
 	struct sa_slot **slots;	   /* by SA index; NULL: no context yet */
 	uint32_t used_end;	   /* no slot from here on was ever used */
+	struct sa_slot *dropped;   /* no longer found, but packets that have begun may still need them */
 };
 
 /* -ENOMEM. `replay_locks` is borrowed: one flag per SA, in process memory, so that a crash leaves nothing locked
@@ -51,6 +55,8 @@ void sa_table_clear(struct sa_table *table);
 struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction,
 	enum drop_reason gone, enum drop_reason *reason);
 
+/* At the end of a turn, when no packet is under way: wipe and free what was dropped in it. */
+void sa_table_reap(struct sa_table *table);
 /* Drop the contexts, keys included, of SAs that are no longer there. Called about once a second. */
 void sa_table_sweep(struct sa_table *table);
 

@@ -4,10 +4,8 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/contract.h"
-#include "agent/forward.h"
-#include "agent/in.h"
-#include "agent/out.h"
 #include "agent/overhead.h"
+#include "agent/turn.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,29 +20,10 @@
 #define IDLE_SPIN_NS	  (20 * NS_PER_US) /* look again this long before sleeping: a wake-up costs about as much */
 #define SLEEP_MS	  1000
 #define SLEEP_WAITING_MS  2 /* packets are held or a ring is full */
-#define SWEEP_NS	  NS_PER_S
 #define OUTER_MTU_DEFAULT 1500u
 #define SLEEP_FDS_MAX	  (1 + 8 * PORTS_MAX)
 
-/* ---- one turn ------------------------------------------------------------------------------------------------ */
-
-/* The fate of each packet of a batch, and the one exit of those that die. */
-static void worker_process(struct worker *worker, struct frame *frames, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		struct frame *frame = &frames[i];
-		enum drop_reason reason;
-
-		if (frame->meta.kind == META_ESP_IN)
-			reason = in_packet(worker, frame);
-		else if (frame->meta.kind == META_PLAIN_OUT)
-			reason = out_packet(worker, frame);
-		else
-			reason = DROP_XDP_ERROR;
-		if (reason)
-			worker_drop(worker, frame, reason);
-	}
-}
+/* ---- around the turn ----------------------------------------------------------------------------------------- */
 
 /* The ports may have changed since the last turn. */
 static void worker_see_ports(struct worker *worker)
@@ -63,34 +42,30 @@ static void worker_see_ports(struct worker *worker)
 	}
 }
 
-static void worker_tell_expired(struct worker *worker, uint32_t index, unsigned expired)
+static void worker_tell_expired(struct worker *worker, const struct sa_slot *slot, unsigned expired)
 {
-	const struct sa_slot *slot = worker->sas.slots[index];
+	const struct sa_context *ctx = &slot->context;
 	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_EXPIRE};
 
 	if (!worker->shared->mailbox)
 		return;
-	message.expire.sa = index;
-	message.expire.spi = slot->context.sa.spi;
+	message.expire.sa = (uint32_t)(ctx->run - worker->shared->maps.run);
+	message.expire.spi = ctx->sa.spi;
 	message.expire.kind = expired & AGENT_EXPIRE_HARD ? AGENT_EXPIRE_HARD : AGENT_EXPIRE_SOFT;
 	/* No room: told again with the next packets. */
 	if (!mailbox_put(worker->shared->mailbox, &message))
-		__atomic_fetch_and(&slot->context.run->expire_told, ~expired, __ATOMIC_RELAXED);
+		__atomic_fetch_and(&ctx->run->expire_told, ~expired, __ATOMIC_RELAXED);
 }
 
-/* Add the turn's counts to the shared ones. */
-static void worker_flush_sas(struct worker *worker)
+void worker_flush_sas(struct worker *worker)
 {
 	for (uint32_t i = 0; i < worker->touched_count; i++) {
-		struct sa_slot *slot = worker->sas.slots[worker->touched[i]];
-		unsigned expired;
+		struct sa_slot *slot = worker->touched[i];
+		unsigned expired = sa_context_flush(&slot->context);
 
-		if (!slot || !slot->touched)
-			continue;
 		slot->touched = false;
-		expired = sa_context_flush(&slot->context);
 		if (expired)
-			worker_tell_expired(worker, worker->touched[i], expired);
+			worker_tell_expired(worker, slot, expired);
 	}
 	worker->touched_count = 0;
 }
@@ -105,8 +80,7 @@ static void worker_count_lost(struct worker *worker, enum drop_reason reason, ui
 	drop->last_ns = worker->now_ns;
 }
 
-/* About once a second: forget SAs that are gone, and count what died in the rings. */
-static void worker_sweep(struct worker *worker)
+void worker_sweep(struct worker *worker)
 {
 	struct port_lost lost;
 
@@ -121,37 +95,6 @@ static void worker_sweep(struct worker *worker)
 			worker_count_lost(worker, DROP_NO_FRAME, lost.no_frame);
 		}
 	}
-}
-
-uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
-{
-	struct frame frames[PORT_BATCH];
-	__u64 *epoch = &worker->stat->epoch;
-	uint32_t received = 0;
-
-	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST); /* odd: SA slots are in use */
-	worker->now_ns = now_ns;
-	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
-		struct port *port = worker->ports[slot];
-
-		for (uint32_t i = worker->index; port && i < port->queue_count; i += worker->shared->worker_count) {
-			uint32_t count = port_recv(port->queues[i], frames, PORT_BATCH);
-
-			worker_process(worker, frames, count);
-			port_refill(port->queues[i], &worker->cache);
-			received += count;
-		}
-	}
-	out_sweep_held(worker);
-	forward_sweep_held(worker);
-	forward_flush(worker);
-	worker_flush_sas(worker);
-	if (now_ns - worker->swept_ns >= SWEEP_NS)
-		worker_sweep(worker);
-	worker->stat->rx_packets += received;
-	worker->stat->turns++;
-	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST);
-	return received;
 }
 
 /* ---- for the paths ------------------------------------------------------------------------------------------- */
@@ -172,7 +115,7 @@ void worker_touch(struct worker *worker, struct sa_slot *slot)
 	if (worker->touched_count == TOUCHED_MAX)
 		worker_flush_sas(worker);
 	slot->touched = true;
-	worker->touched[worker->touched_count++] = (uint32_t)(slot->context.run - worker->shared->maps.run);
+	worker->touched[worker->touched_count++] = slot;
 }
 
 uint32_t worker_inner_mtu(struct sa_slot *slot, uint32_t outer_mtu)
@@ -231,7 +174,7 @@ int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t in
 	worker->raw4 = raw_socket(AF_INET);
 	worker->raw6 = raw_socket(AF_INET6);
 	worker_see_ports(worker);
-	err = sa_table_init(&worker->sas, &shared->maps, shared->replay_locks);
+	err = sa_table_init(&worker->sas, &shared->maps, shared->worker_count > 1 ? shared->replay_locks : NULL);
 	worker->wake_fd = err ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_fd < 0) {
 		err = err ? err : -errno;

@@ -5,11 +5,13 @@
  * once per batch.
  *
  * A packet's fate is an enum drop_reason: DROP_NONE says that the frame went on (sent, or held) and is no longer the
- * path's. Any other reason comes back to worker_process, the one place that counts it and frees the frame.
+ * path's. Any other reason comes back to the turn (turn.c), which hands the frame to worker_drop, the one place that
+ * counts it and frees the frame.
  */
 #ifndef ESPALIER_AGENT_WORKER_H
 #define ESPALIER_AGENT_WORKER_H
 
+#include "agent/bundle.h"
 #include "agent/frame.h"
 #include "agent/hold.h"
 #include "agent/mailbox.h"
@@ -59,6 +61,8 @@ struct worker {
 	struct sa_table sas;
 	struct nexthop_cache hops;
 	struct chunk_cache cache;
+	struct bundle sealing;	       /* packets on their way out that have begun and not ended */
+	struct bundle opening;	       /* the same on their way in */
 	struct hold waiting_sa;	       /* key: tunnel */
 	struct hold waiting_neighbor;  /* key: destination */
 	struct port *ports[PORTS_MAX]; /* as seen at the start of the turn */
@@ -68,7 +72,7 @@ struct worker {
 	uint32_t out_pending;	/* bit per slot: `out` holds frames */
 	uint32_t flush_pending; /* bit per slot: the queue still had to send */
 	uint32_t touched_count;
-	uint32_t touched[TOUCHED_MAX]; /* SA indexes */
+	struct sa_slot *touched[TOUCHED_MAX];
 	uint32_t icmp_tokens;
 	uint64_t icmp_refilled_ns;
 	uint64_t swept_ns;
@@ -96,12 +100,10 @@ void worker_join(struct worker *worker);
 /* After shared->ports was changed: returns when no worker can still hold a pointer to a port that was taken out. */
 void workers_wait(struct worker_shared *shared, struct worker *const *workers, uint32_t count);
 
-/* One turn over all ports. Gives the number of packets received. */
-uint32_t worker_turn(struct worker *worker, uint64_t now_ns);
 /* Is something waiting that no file descriptor tells: held packets, a ring to flush? */
 bool worker_waiting(const struct worker *worker);
 
-/* ---- for the paths (in.c, out.c, forward.c) */
+/* ---- for the turn and its paths (turn.c, in.c, out.c, forward.c) */
 
 /* Count the drop and free the frame: the end of every packet that does not leave. */
 void worker_drop(struct worker *worker, const struct frame *frame, enum drop_reason reason);
@@ -109,5 +111,15 @@ void worker_drop(struct worker *worker, const struct frame *frame, enum drop_rea
 void worker_touch(struct worker *worker, struct sa_slot *slot);
 /* What the SA's tunnel carries when the outer packet may have `outer_mtu` bytes. */
 uint32_t worker_inner_mtu(struct sa_slot *slot, uint32_t outer_mtu);
+
+/* The way to the SA's peer. Valid until it is asked for again. */
+static inline const struct next_hop *worker_outer_hop(struct worker *worker, struct sa_slot *slot)
+{
+	return nexthop_at(&slot->outer_hop, &worker->hops, &slot->context.sa.remote, true, worker->now_ns);
+}
+/* Add the turn's counts to the shared ones. */
+void worker_flush_sas(struct worker *worker);
+/* About once a second: forget SAs that are gone, and count what died in the rings. */
+void worker_sweep(struct worker *worker);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "agent/base/addr.h"
 #include "agent/memory_port.h"
+#include "agent/turn.h"
 #include "agent/worker.h"
 
 #include <arpa/inet.h>

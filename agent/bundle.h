@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packets of one direction that go through the ciphers together. A packet joins its bundle when it has begun
+ * (esp_seal.h, esp_open.h), the jobs of all are done at once, and then the packets end in the order in which they came.
+ * What belongs to one packet stands at the same index of all rows.
+ */
+#ifndef ESPALIER_AGENT_BUNDLE_H
+#define ESPALIER_AGENT_BUNDLE_H
+
+#include "agent/port.h"
+#include "agent/sa_table.h"
+#include "agent/suite.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#define BUNDLE_MAX PORT_BATCH
+
+struct bundle {
+	uint32_t count;
+	struct frame frames[BUNDLE_MAX];
+	struct sa_slot *slots[BUNDLE_MAX];
+	struct esp_job jobs[BUNDLE_MAX];
+	enum drop_reason reasons[BUNDLE_MAX]; /* when opened: fate by integrity check and replay window */
+};
+
+/* How many packets from `first` on are of the same SA. */
+static inline uint32_t bundle_run(const struct bundle *bundle, uint32_t first)
+{
+	uint32_t end = first + 1;
+
+	while (end < bundle->count && bundle->slots[end] == bundle->slots[first])
+		end++;
+	return end - first;
+}
+
+/* The packet in `frame`, which has begun with the job at index `count`, joins. There must be room. */
+static inline void bundle_add(struct bundle *bundle, const struct frame *frame, struct sa_slot *slot)
+{
+	bundle->frames[bundle->count] = *frame;
+	bundle->slots[bundle->count] = slot;
+	bundle->count++;
+}
+
+/* Move `count` begun packets down to index `to`, over some that died. */
+static inline void bundle_move(struct bundle *bundle, uint32_t to, uint32_t from, uint32_t count)
+{
+	memmove(&bundle->frames[to], &bundle->frames[from], count * sizeof(bundle->frames[0]));
+	memmove(&bundle->slots[to], &bundle->slots[from], count * sizeof(bundle->slots[0]));
+	memmove(&bundle->jobs[to], &bundle->jobs[from], count * sizeof(bundle->jobs[0]));
+}
+
+#endif

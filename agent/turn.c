@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/turn.h"
+
+#include "agent/base/clock.h"
+#include "agent/esp_open.h"
+#include "agent/esp_seal.h"
+#include "agent/forward.h"
+#include "agent/in.h"
+#include "agent/out.h"
+
+#define SWEEP_NS NS_PER_S
+
+/* ---- bundles ------------------------------------------------------------------------------------------------- */
+
+/* Sequence numbers for all packets of the bundle, a run of one SA at a time. Those that get none die here. */
+static void turn_number(struct worker *worker, struct bundle *bundle)
+{
+	uint32_t kept = 0, run;
+
+	for (uint32_t first = 0; first < bundle->count; first += run) {
+		uint32_t numbered;
+
+		run = bundle_run(bundle, first);
+		numbered = esp_seal_number(&bundle->slots[first]->context, &bundle->jobs[first], run);
+		for (uint32_t i = first + numbered; i < first + run; i++)
+			worker_drop(worker, &bundle->frames[i], DROP_SEQ_EXHAUSTED);
+		if (kept != first)
+			bundle_move(bundle, kept, first, numbered);
+		kept += numbered;
+	}
+	bundle->count = kept;
+}
+
+static void turn_seal(struct worker *worker, struct bundle *bundle)
+{
+	turn_number(worker, bundle);
+	esp_jobs_seal(bundle->jobs, bundle->count);
+	for (uint32_t i = 0; i < bundle->count; i++) {
+		enum drop_reason reason = out_end(worker, &bundle->frames[i], bundle->slots[i], &bundle->jobs[i]);
+
+		if (reason)
+			worker_drop(worker, &bundle->frames[i], reason);
+	}
+	bundle->count = 0;
+}
+
+static void turn_open(struct worker *worker, struct bundle *bundle)
+{
+	uint32_t run;
+
+	esp_jobs_open(bundle->jobs, bundle->count);
+	for (uint32_t first = 0; first < bundle->count; first += run) {
+		run = bundle_run(bundle, first);
+		esp_open_mark(&bundle->slots[first]->context, &bundle->frames[first], &bundle->jobs[first],
+			&bundle->reasons[first], run);
+	}
+	for (uint32_t i = 0; i < bundle->count; i++) {
+		enum drop_reason reason = bundle->reasons[i];
+
+		if (!reason)
+			reason = in_end(worker, &bundle->frames[i], bundle->slots[i], &bundle->jobs[i]);
+		if (reason)
+			worker_drop(worker, &bundle->frames[i], reason);
+	}
+	bundle->count = 0;
+}
+
+struct bundle *turn_sealing(struct worker *worker)
+{
+	if (worker->sealing.count == BUNDLE_MAX)
+		turn_seal(worker, &worker->sealing);
+	return &worker->sealing;
+}
+
+struct bundle *turn_opening(struct worker *worker)
+{
+	if (worker->opening.count == BUNDLE_MAX)
+		turn_open(worker, &worker->opening);
+	return &worker->opening;
+}
+
+/* ---- one turn ------------------------------------------------------------------------------------------------ */
+
+/* Every packet of a batch begins. */
+static void turn_begin(struct worker *worker, struct frame *frames, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct frame *frame = &frames[i];
+		enum drop_reason reason;
+
+		if (frame->meta.kind == META_ESP_IN)
+			reason = in_begin(worker, frame);
+		else if (frame->meta.kind == META_PLAIN_OUT)
+			reason = out_begin(worker, frame);
+		else
+			reason = DROP_XDP_ERROR;
+		if (reason)
+			worker_drop(worker, frame, reason);
+	}
+}
+
+/* What has begun ends; nothing is left in a bundle. */
+static void turn_end(struct worker *worker)
+{
+	if (worker->opening.count)
+		turn_open(worker, &worker->opening);
+	if (worker->sealing.count)
+		turn_seal(worker, &worker->sealing);
+}
+
+static uint32_t turn_receive(struct worker *worker)
+{
+	struct frame frames[PORT_BATCH];
+	uint32_t received = 0;
+
+	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
+		struct port *port = worker->ports[slot];
+
+		for (uint32_t i = worker->index; port && i < port->queue_count; i += worker->shared->worker_count) {
+			uint32_t count = port_recv(port->queues[i], frames, PORT_BATCH);
+
+			turn_begin(worker, frames, count);
+			port_refill(port->queues[i], &worker->cache);
+			received += count;
+		}
+	}
+	return received;
+}
+
+uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
+{
+	__u64 *epoch = &worker->stat->epoch;
+	uint32_t received;
+
+	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST); /* odd: SA slots are in use */
+	worker->now_ns = now_ns;
+	/* What waits has come before what is received now. */
+	out_sweep_held(worker);
+	forward_sweep_held(worker);
+	received = turn_receive(worker);
+	turn_end(worker);
+	forward_flush(worker);
+	worker_flush_sas(worker);
+	if (now_ns - worker->swept_ns >= SWEEP_NS)
+		worker_sweep(worker);
+	sa_table_reap(&worker->sas);
+	worker->stat->rx_packets += received;
+	worker->stat->turns++;
+	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST);
+	return received;
+}
