@@ -21,7 +21,7 @@
 #define VLAN_TAGS_MAX	2
 #define EXT_HEADERS_MAX 6
 /* Above every offset a header can have: Ethernet, two tags, IPv6, six extension headers of 2048 bytes. Bounds the
- * verifier's view. */
+ * verifier's view; all bits below its highest are set, so that it is a mask too. */
 #define HEADER_OFF_MAX 0x3fffu
 
 #define IPV4_MF		 0x2000
@@ -76,6 +76,8 @@ static __always_inline void *frame_at(struct xdp_md *ctx, __u32 off, __u32 len)
 
 	if (off > HEADER_OFF_MAX)
 		return NULL;
+	/* The comparison may have been made on another copy of `off`; Linux 6.1's verifier sees the bound only here. */
+	asm volatile("%0 &= %1" : "+r"(off) : "i"(HEADER_OFF_MAX));
 	data += off;
 	return data + len > end ? NULL : data;
 }
