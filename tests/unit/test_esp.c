@@ -66,13 +66,14 @@ static void round_trip(struct lab_pair *pair, const struct form *form, uint8_t f
 	uint32_t len = lab_packet(packet, family, 253, payload_len);
 	struct frame *frame = lab_frame_set(&lab, packet, len);
 	bool udp = form->flags & SA_UDP_ENCAP;
+	bool hidden = form->suite->mode != SUITE_NULL && form->suite->mode != SUITE_GMAC;
 	struct inner inner;
 
 	assert_int_equal(lab_seal(pair, frame), DROP_NONE);
 	assert_int_equal(frame->len, overhead_outer_len(form->suite, form->outer_family, udp, len));
 	assert_true(overhead_inner_mtu(form->suite, form->outer_family, udp, frame->len) >= len);
 	assert_true(overhead_inner_mtu(form->suite, form->outer_family, udp, frame->len - 1) < len);
-	if (len >= 32)
+	if (len >= 32 && hidden)
 		assert_null(memmem(frame->data, frame->len, packet + len - 16, 16));
 	assert_int_equal(esp_open(&pair->in, frame, &inner, 1), DROP_NONE);
 	assert_int_equal(frame->len, len);
@@ -317,6 +318,7 @@ static void test_known_answers(void **state)
 		const struct esp_suite *suite = esp_suite_find(known->encr, known->bits, known->integ);
 		struct sa sa = {.direction = SA_IN, .flags = known->esn ? SA_ESN : 0};
 		struct esp_cipher cipher;
+		struct esp_job job;
 		uint8_t packet[256], plain[256];
 		size_t len = lab_hex(known->packet, packet), plain_len = lab_hex(known->plain, plain);
 
@@ -325,8 +327,15 @@ static void test_known_answers(void **state)
 		if (known->integ_key)
 			lab_hex(known->integ_key, sa.integ_key);
 		assert_int_equal(len, ESP_HEADER_LEN + suite->iv_len + plain_len + suite->icv_len);
-		assert_int_equal(suite->init(suite, &cipher, &sa), 0);
-		assert_true(suite->open(suite, &cipher, packet, (uint32_t)plain_len, known->seq));
+		sa.protocol = IPPROTO_ESP;
+		sa.encr = known->encr;
+		sa.encr_key_bits = known->bits;
+		sa.integ = known->integ;
+		assert_int_equal(esp_cipher_init(&cipher, &sa), 0);
+		job = (struct esp_job){
+			.cipher = &cipher, .esp = packet, .seq = known->seq, .text_len = (uint32_t)plain_len};
+		esp_jobs_open(&job, 1);
+		assert_true(job.good);
 		assert_memory_equal(packet + ESP_HEADER_LEN + suite->iv_len, plain, plain_len);
 		esp_cipher_clear(&cipher);
 	}
@@ -435,10 +444,14 @@ static enum drop_reason open_crafted(struct lab_pair *pair, const void *plain, u
 	const struct esp_suite *suite = pair->out.suite;
 	struct frame *frame = lab_frame_set(&lab, plain, plain_len);
 	uint32_t seq = htonl((uint32_t)++pair->run_out.out_seq);
+	struct esp_job job;
 
 	memcpy(frame_push(frame, ESP_HEADER_LEN + suite->iv_len), &pair->out.sa.spi, 4);
 	memcpy(frame->data + 4, &seq, 4);
-	assert_true(suite->seal(suite, &pair->out.cipher, frame->data, plain_len, pair->run_out.out_seq));
+	job = (struct esp_job){
+		.cipher = &pair->out.cipher, .esp = frame->data, .seq = pair->run_out.out_seq, .text_len = plain_len};
+	esp_jobs_seal(&job, 1);
+	assert_true(job.good);
 	frame->len += suite->icv_len;
 	memcpy(frame_push(frame, 20), pair->out.outer, 20);
 	lab_put16(frame->data + 2, frame->len);
