@@ -4,30 +4,18 @@
 #include "agent/checksum.h"
 #include "agent/replay.h"
 #include "agent/selector.h"
+#include "agent/transport.h"
+#include "agent/wire.h"
 
 #include <netinet/in.h>
 #include <sched.h>
 #include <string.h>
 
-#define IPV4_LEN	  20u
-#define IPV6_LEN	  40u
-#define UDP_LEN		  8u
-#define IPV4_FRAGMENT	  0x3fffu /* more fragments, or an offset */
-#define ECN_MASK	  0x03u
-#define ECN_NOT_ECT	  0u
-#define ECN_ECT1	  1u
-#define ECN_CE		  3u
-#define NEXT_HEADER_DUMMY 59u /* RFC 4303 2.6 */
-
-static uint16_t get16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-	return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
+#define IPV4_FRAGMENT 0x3fffu /* more fragments, or an offset */
+#define ECN_MASK      0x03u
+#define ECN_NOT_ECT   0u
+#define ECN_ECT1      1u
+#define ECN_CE	      3u
 
 /* The outer IP header; `*end` is the offset behind the IP packet, which may be shorter than the frame (Ethernet
  * padding). */
@@ -37,13 +25,13 @@ static enum drop_reason check_ipv4(const struct frame *frame, uint32_t *end)
 	const uint8_t *ip = frame->data + meta->l3_off;
 	uint32_t header_len;
 
-	if (frame->len < meta->l3_off + IPV4_LEN || ip[0] >> 4 != 4)
+	if (frame->len < meta->l3_off + WIRE_IPV4_LEN || ip[0] >> 4 != 4)
 		return DROP_PACKET_MALFORMED;
 	header_len = (ip[0] & 0x0fu) * 4u;
-	*end = (uint32_t)meta->l3_off + get16(ip + 2);
-	if (header_len < IPV4_LEN || *end > frame->len || meta->payload_off < meta->l3_off + header_len)
+	*end = (uint32_t)meta->l3_off + wire_get16(ip + 2);
+	if (header_len < WIRE_IPV4_LEN || *end > frame->len || meta->payload_off < meta->l3_off + header_len)
 		return DROP_PACKET_MALFORMED;
-	if (get16(ip + 6) & IPV4_FRAGMENT)
+	if (wire_get16(ip + 6) & IPV4_FRAGMENT)
 		return DROP_ESP_FRAGMENT;
 	return DROP_NONE;
 }
@@ -53,10 +41,10 @@ static enum drop_reason check_ipv6(const struct frame *frame, uint32_t *end)
 	const struct packet_meta *meta = &frame->meta;
 	const uint8_t *ip = frame->data + meta->l3_off;
 
-	if (frame->len < meta->l3_off + IPV6_LEN || ip[0] >> 4 != 6)
+	if (frame->len < meta->l3_off + WIRE_IPV6_LEN || ip[0] >> 4 != 6)
 		return DROP_PACKET_MALFORMED;
-	*end = (uint32_t)meta->l3_off + IPV6_LEN + get16(ip + 4);
-	if (*end > frame->len || meta->payload_off < meta->l3_off + IPV6_LEN)
+	*end = (uint32_t)meta->l3_off + WIRE_IPV6_LEN + wire_get16(ip + 4);
+	if (*end > frame->len || meta->payload_off < meta->l3_off + WIRE_IPV6_LEN)
 		return DROP_PACKET_MALFORMED;
 	return DROP_NONE;
 }
@@ -64,14 +52,14 @@ static enum drop_reason check_ipv6(const struct frame *frame, uint32_t *end)
 /* The UDP header right before the SPI has its own idea of where the packet ends. */
 static enum drop_reason check_udp(const struct frame *frame, uint32_t *end)
 {
-	uint32_t udp_off = frame->meta.payload_off - UDP_LEN;
+	uint32_t udp_off = frame->meta.payload_off - WIRE_UDP_LEN;
 	uint32_t len;
 
 	if (frame->meta.payload_off > *end ||
-		udp_off < frame->meta.l3_off + (frame->meta.family == 4 ? IPV4_LEN : IPV6_LEN))
+		udp_off < frame->meta.l3_off + (frame->meta.family == 4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN))
 		return DROP_PACKET_MALFORMED;
-	len = get16(frame->data + udp_off + 4);
-	if (len < UDP_LEN || udp_off + len > *end)
+	len = wire_get16(frame->data + udp_off + 4);
+	if (len < WIRE_UDP_LEN || udp_off + len > *end)
 		return DROP_PACKET_MALFORMED;
 	*end = udp_off + len;
 	return DROP_NONE;
@@ -122,7 +110,7 @@ static void unlock(const struct sa_context *ctx)
  */
 static enum drop_reason check_sequence(const struct sa_context *ctx, const uint8_t *esp, uint64_t *seq)
 {
-	uint32_t low = get32(esp + 4), bits = ctx->sa.replay_bits;
+	uint32_t low = wire_get32(esp + 4), bits = ctx->sa.replay_bits;
 	const struct sa_run *run = ctx->run;
 
 	*seq = ctx->sa.flags & SA_ESN ? replay_extend(__atomic_load_n(&run->replay_top, __ATOMIC_RELAXED), bits, low)
@@ -196,7 +184,7 @@ static void note_source(const struct sa_context *ctx, const struct frame *frame)
 	const struct sa *sa = &ctx->sa;
 	struct sa_run *run = ctx->run;
 	struct addr16 source;
-	uint16_t port = get16(frame->data + frame->meta.payload_off - UDP_LEN);
+	uint16_t port = wire_get16(frame->data + frame->meta.payload_off - WIRE_UDP_LEN);
 
 	outer_source(frame, &source);
 	if (memcmp(&source, &sa->remote, sizeof(source)) == 0 && port == sa->remote_port) {
@@ -258,13 +246,24 @@ static enum drop_reason take_trailer(struct frame *frame, uint8_t *next_header)
 /* The inner packet, without what was put behind it to hide its length (RFC 4303 2.7). */
 static enum drop_reason read_inner(struct frame *frame, uint8_t next_header, struct inner *inner)
 {
-	if (next_header == NEXT_HEADER_DUMMY)
-		return DROP_DUMMY;
 	if (next_header != IPPROTO_IPIP && next_header != IPPROTO_IPV6)
 		return DROP_NEXT_HEADER_BAD;
 	if (!inner_parse(frame->data, frame->len, inner) || inner->family != (next_header == IPPROTO_IPIP ? 4 : 6))
 		return DROP_INNER_MALFORMED;
 	frame->len = inner->len;
+	return DROP_NONE;
+}
+
+/* In transport mode the packet's own header comes back to what it carried: `ip`, which ends where `place` is. */
+static enum drop_reason join_header(struct sa_context *ctx, struct frame *frame, const uint8_t *ip,
+	const struct transport_place *place, uint8_t next_header, struct inner *inner)
+{
+	memmove(frame_push(frame, place->header_len), ip, place->header_len);
+	transport_set_header(frame->data, place, next_header, frame->len);
+	if (!inner_parse(frame->data, frame->len, inner))
+		return DROP_INNER_MALFORMED;
+	if (ctx->sa.flags & SA_UDP_ENCAP)
+		transport_fix_checksum(frame->data, inner);
 	return DROP_NONE;
 }
 
@@ -294,20 +293,37 @@ static enum drop_reason merge_ecn(uint8_t *packet, struct inner *inner, uint8_t 
 	return DROP_NONE;
 }
 
+/* Where in the packet ESP, or the UDP around it, begins. */
+static bool find_place(const struct frame *frame, struct transport_place *place)
+{
+	const struct packet_meta *meta = &frame->meta;
+	uint32_t at = (uint32_t)meta->payload_off - meta->l3_off - (meta->flags & META_UDP_ENCAP ? WIRE_UDP_LEN : 0);
+
+	return transport_place_in(frame->data + meta->l3_off, frame->len - meta->l3_off, at, place);
+}
+
 static enum drop_reason open_end(
 	struct sa_context *ctx, struct frame *frame, struct inner *inner, const struct esp_job *job)
 {
+	const uint8_t *ip = frame->data + frame->meta.l3_off;
 	uint8_t traffic_class = outer_class(frame), next_header;
+	bool transport = ctx->sa.mode == SA_TRANSPORT;
+	struct transport_place place;
 	enum drop_reason reason;
 
+	if (transport && !find_place(frame, &place))
+		return DROP_PACKET_MALFORMED;
 	frame->data = job->esp + ESP_HEADER_LEN + ctx->suite->iv_len;
 	frame->len = job->text_len;
 	reason = take_trailer(frame, &next_header);
+	if (reason == DROP_NONE && next_header == WIRE_NEXT_DUMMY)
+		reason = DROP_DUMMY;
 	if (reason == DROP_NONE)
-		reason = read_inner(frame, next_header, inner);
+		reason = transport ? join_header(ctx, frame, ip, &place, next_header, inner)
+				   : read_inner(frame, next_header, inner);
 	if (reason == DROP_NONE && !selector_match_in(&ctx->tunnel, inner))
 		reason = DROP_SELECTOR_MISMATCH;
-	if (reason == DROP_NONE)
+	if (reason == DROP_NONE && !transport && ctx->tunnel.options.ecn == ECN_NORMAL)
 		reason = merge_ecn(frame->data, inner, traffic_class);
 	return reason;
 }

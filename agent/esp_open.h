@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One packet out of the tunnel: RFC 4303 3.4, tunnel mode; in UDP by RFC 3948. */
+/* One packet out of ESP: RFC 4303 3.4, tunnel and transport mode; in UDP by RFC 3948. */
 #ifndef ESPALIER_AGENT_ESP_OPEN_H
 #define ESPALIER_AGENT_ESP_OPEN_H
 
@@ -28,8 +28,9 @@ enum drop_reason esp_open_begin(struct sa_context *ctx, struct frame *frame, uin
 void esp_open_mark(struct sa_context *ctx, const struct frame *frames, const struct esp_job *jobs,
 	enum drop_reason *reasons, uint32_t count);
 /*
- * On DROP_NONE frame->data is the inner IP header, frame->len its length, `inner` its parse; selectors and ECN are
- * done, TTL and MSS are the worker's business. For packets that were marked well alone.
+ * On DROP_NONE frame->data is the inner IP header (in transport mode the packet's own), frame->len its length, `inner`
+ * its parse; selectors and ECN are done, TTL and MSS are the worker's business. For packets that were marked well
+ * alone.
  */
 enum drop_reason esp_open_end(
 	struct sa_context *ctx, struct frame *frame, struct inner *inner, uint64_t now_ns, const struct esp_job *job);

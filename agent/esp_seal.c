@@ -2,14 +2,12 @@
 #include "agent/esp_seal.h"
 
 #include "agent/checksum.h"
+#include "agent/transport.h"
+#include "agent/wire.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
-
-#define IPV4_LEN 20u
-#define IPV6_LEN 40u
-#define IPV4_DF	 0x4000u
 
 /* Padding 1, 2, 3 ..., its length and the next header (RFC 4303 2.4-2.6) behind the inner packet. */
 static void put_trailer(struct frame *frame, uint32_t padding, uint8_t next_header)
@@ -23,66 +21,159 @@ static void put_trailer(struct frame *frame, uint32_t padding, uint8_t next_head
 	frame->len += padding + ESP_TRAILER_LEN;
 }
 
-static void put16(uint8_t *at, uint32_t value)
+static bool put_df(const struct sa_context *ctx, const struct inner *inner)
 {
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
+	switch ((enum df_mode)ctx->tunnel.options.df) {
+	case DF_SET:
+		return true;
+	case DF_CLEAR:
+		return false;
+	case DF_COPY:
+		break;
+	}
+	return inner->dont_fragment; /* IPv6 counts as such: the sender is told, not the fragments sealed */
 }
 
-/* All but identification and checksum. DSCP by RFC 4301 5.1.2, ECN by RFC 6040 4.1 (normal mode). IPv6 inside counts as
- * don't-fragment: the sender is told, not the fragments sealed. */
-static void put_ipv4(uint8_t *ip, uint32_t len, const struct inner *inner)
+/* All but identification and checksum. */
+static void put_ipv4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
 {
-	ip[1] = inner->traffic_class;
-	put16(ip + 2, len);
-	put16(ip + 6, inner->dont_fragment ? IPV4_DF : 0);
+	ip[1] = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
+	wire_put16(ip + 2, len);
+	wire_put16(ip + 6, put_df(ctx, inner) ? WIRE_IPV4_DF : 0);
 }
 
-static void put_ipv6(uint8_t *ip, uint32_t len, const struct inner *inner)
+static void put_ipv6(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
 {
-	ip[0] = (uint8_t)(0x60 | inner->traffic_class >> 4);
-	ip[1] = (uint8_t)(inner->traffic_class << 4);
-	put16(ip + 4, len - IPV6_LEN);
+	uint8_t traffic_class = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
+
+	ip[0] = (uint8_t)(0x60 | traffic_class >> 4);
+	ip[1] = (uint8_t)(traffic_class << 4);
+	wire_put16(ip + 4, len - WIRE_IPV6_LEN);
 }
 
-/* In IPv4 the UDP checksum stays 0 (RFC 3948 2.1). */
-static void put_outer(const struct sa_context *ctx, struct frame *frame, const struct inner *inner)
+/* In IPv4 the UDP checksum stays 0 (RFC 3948 2.1). `label` is an inner IPv6 packet's flow label. */
+static void put_outer(
+	const struct sa_context *ctx, struct frame *frame, const struct inner *inner, const uint8_t label[3])
 {
 	uint8_t *ip = frame_push(frame, ctx->outer_len);
-	uint32_t ip_len = ctx->outer_family == 4 ? IPV4_LEN : IPV6_LEN;
+	uint32_t ip_len = ctx->outer_family == 4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN;
 
 	memcpy(ip, ctx->outer, ctx->outer_len);
-	if (ctx->outer_family == 4)
-		put_ipv4(ip, frame->len, inner);
-	else
-		put_ipv6(ip, frame->len, inner);
+	if (ctx->outer_family == 4) {
+		put_ipv4(ctx, ip, frame->len, inner);
+	} else {
+		put_ipv6(ctx, ip, frame->len, inner);
+		if (inner->family == 6 && ctx->tunnel.options.flow_label == FLOW_LABEL_COPY) {
+			ip[1] |= label[0] & 0x0f;
+			memcpy(ip + 2, label + 1, 2);
+		}
+	}
 	if (ctx->sa.flags & SA_UDP_ENCAP)
-		put16(ip + ip_len + 4, frame->len - ip_len);
+		wire_put16(ip + ip_len + 4, frame->len - ip_len);
+}
+
+/* Before and behind `len` bytes of plaintext; false: there is no room. `*padding` fills the last block. */
+static bool fits(const struct sa_context *ctx, const struct frame *frame, uint32_t len, uint32_t before, uint32_t extra,
+	uint32_t *padding)
+{
+	const struct esp_suite *suite = ctx->suite;
+
+	*padding = (0u - len - extra - ESP_TRAILER_LEN) & (suite->block - 1u);
+	return frame_headroom(frame) >= before &&
+	       frame_tailroom(frame) >= extra + *padding + ESP_TRAILER_LEN + suite->icv_len;
+}
+
+/* Bytes behind the inner packet that hide its length, never more than the way carries (RFC 4303 2.7). */
+static uint32_t tfc_len(const struct sa_context *ctx, uint32_t inner_len)
+{
+	uint32_t wanted = ctx->tunnel.options.tfc_pad;
+
+	if (ctx->carries && wanted > ctx->carries)
+		wanted = ctx->carries;
+	return wanted > inner_len && wanted != TFC_PAD_MTU ? wanted - inner_len : 0;
+}
+
+static void fill_job(struct sa_context *ctx, struct esp_job *job, uint8_t *esp, uint32_t text_len)
+{
+	job->cipher = &ctx->cipher;
+	job->text_len = text_len;
+	job->esp = esp;
+	memcpy(esp, &ctx->sa.spi, 4);
+}
+
+static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame, const struct inner *inner,
+	uint8_t next_header, struct esp_job *job)
+{
+	const struct esp_suite *suite = ctx->suite;
+	uint32_t before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len;
+	uint32_t padding, tfc = ctx->tunnel.options.tfc_pad ? tfc_len(ctx, inner->len) : 0;
+	uint8_t label[3] = {0};
+
+	if (!fits(ctx, frame, inner->len, before, tfc, &padding))
+		return DROP_TOO_BIG;
+	if (inner->family == 6)
+		memcpy(label, frame->data + 1, sizeof(label));
+	memset(frame->data + frame->len, 0, tfc);
+	frame->len += tfc;
+	put_trailer(frame, padding, next_header);
+	fill_job(ctx, job, frame->data - ESP_HEADER_LEN - suite->iv_len, frame->len);
+	frame_push(frame, ESP_HEADER_LEN + suite->iv_len);
+	frame->len += suite->icv_len;
+	put_outer(ctx, frame, inner, label);
+	return DROP_NONE;
+}
+
+/* The IP header moves to the front and ESP, in UDP perhaps, comes between it and what it carried. */
+static enum drop_reason transport_begin(
+	struct sa_context *ctx, struct frame *frame, const struct inner *inner, struct esp_job *job)
+{
+	const struct esp_suite *suite = ctx->suite;
+	uint32_t udp_len = ctx->sa.flags & SA_UDP_ENCAP ? WIRE_UDP_LEN : 0;
+	uint32_t before = udp_len + ESP_HEADER_LEN + suite->iv_len, padding, payload_len;
+	struct transport_place place;
+	uint8_t *udp;
+
+	if (inner->fragment)
+		return DROP_FRAGMENT_TRANSPORT;
+	if (!sa_context_is_peer(ctx, inner->family, inner->destination))
+		return DROP_SELECTOR_MISMATCH;
+	if (!transport_place_out(frame->data, inner, &place))
+		return DROP_PACKET_MALFORMED;
+	payload_len = inner->len - place.header_len;
+	if (!fits(ctx, frame, payload_len, before, 0, &padding))
+		return DROP_TOO_BIG;
+	put_trailer(frame, padding, place.protocol);
+	frame_push(frame, before);
+	memmove(frame->data, frame->data + before, place.header_len);
+	udp = frame->data + place.header_len;
+	fill_job(ctx, job, udp + udp_len, payload_len + padding + ESP_TRAILER_LEN);
+	frame->len += suite->icv_len;
+	transport_set_header(frame->data, &place, udp_len ? IPPROTO_UDP : IPPROTO_ESP, frame->len);
+	if (udp_len) {
+		memcpy(udp, ctx->outer + ctx->outer_len - WIRE_UDP_LEN, WIRE_UDP_LEN);
+		wire_put16(udp + 4, frame->len - place.header_len);
+	}
+	return DROP_NONE;
 }
 
 static enum drop_reason seal_begin(
 	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job)
 {
-	const struct esp_suite *suite = ctx->suite;
-	uint32_t padding = (0u - inner->len - ESP_TRAILER_LEN) & (suite->block - 1u);
-	uint32_t before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len;
+	uint32_t inner_len = inner->len;
+	enum drop_reason reason;
 
-	frame->len = inner->len;
+	frame->len = inner_len;
 	if (sa_context_expired(ctx, now_ns))
 		return DROP_SA_EXPIRED;
-	if (frame_headroom(frame) < before || frame_tailroom(frame) < padding + ESP_TRAILER_LEN + suite->icv_len)
-		return DROP_TOO_BIG;
+	reason = ctx->sa.mode == SA_TUNNEL
+			 ? tunnel_begin(ctx, frame, inner, inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, job)
+			 : transport_begin(ctx, frame, inner, job);
+	if (reason != DROP_NONE)
+		return reason;
 	/* Counted now and not at the end, so that a hard limit holds within a bundle. */
 	ctx->packets++;
-	ctx->bytes += inner->len;
+	ctx->bytes += inner_len;
 	ctx->last_use_ns = now_ns;
-	put_trailer(frame, padding, inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6);
-	job->cipher = &ctx->cipher;
-	job->text_len = frame->len;
-	job->esp = frame_push(frame, ESP_HEADER_LEN + suite->iv_len);
-	memcpy(job->esp, &ctx->sa.spi, 4);
-	frame->len += suite->icv_len;
-	put_outer(ctx, frame, inner);
 	return DROP_NONE;
 }
 
@@ -135,15 +226,14 @@ static void finish_ipv4(uint8_t *ip, uint64_t seq)
 {
 	uint16_t check;
 
-	put16(ip + 4, (uint32_t)seq & 0xffff);
-	check = (uint16_t)~checksum_fold(checksum_add(0, ip, IPV4_LEN));
+	wire_put16(ip + 4, (uint32_t)seq & 0xffff);
+	check = (uint16_t)~checksum_fold(checksum_add(0, ip, WIRE_IPV4_LEN));
 	memcpy(ip + 10, &check, 2);
 }
 
 /* In IPv6 a receiver may refuse 0 (RFC 8200 8.1). */
-static void finish_udp6(uint8_t *ip, uint32_t len)
+static void finish_udp6(const uint8_t *ip, uint8_t *udp, uint32_t len)
 {
-	uint8_t *udp = ip + IPV6_LEN;
 	uint64_t sum = checksum_add(0, ip + 8, 32) + htonl(len) + htons(IPPROTO_UDP);
 	uint16_t check = (uint16_t)~checksum_fold(checksum_add(sum, udp, len));
 
@@ -154,14 +244,16 @@ static void finish_udp6(uint8_t *ip, uint32_t len)
 
 enum drop_reason esp_seal_end(struct sa_context *ctx, struct frame *frame, const struct esp_job *job)
 {
+	uint8_t *udp = job->esp - WIRE_UDP_LEN;
+
 	if (!job->good) {
 		sa_context_count_drop(ctx, DROP_CRYPTO_ERROR);
 		return DROP_CRYPTO_ERROR;
 	}
-	if (ctx->outer_family == 4)
+	if (ctx->outer_family == 4 && ctx->sa.mode == SA_TUNNEL)
 		finish_ipv4(frame->data, job->seq);
-	else if (ctx->sa.flags & SA_UDP_ENCAP)
-		finish_udp6(frame->data, frame->len - IPV6_LEN);
+	else if (ctx->outer_family == 6 && ctx->sa.flags & SA_UDP_ENCAP)
+		finish_udp6(frame->data, udp, (uint32_t)(frame->data + frame->len - udp));
 	return DROP_NONE;
 }
 

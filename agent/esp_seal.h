@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One packet into the tunnel: RFC 4303 3.3, tunnel mode; in UDP by RFC 3948. */
+/* One packet into ESP: RFC 4303 3.3, tunnel and transport mode; in UDP by RFC 3948. */
 #ifndef ESPALIER_AGENT_ESP_SEAL_H
 #define ESPALIER_AGENT_ESP_SEAL_H
 
@@ -18,7 +18,8 @@
  * missing: >= FRAME_HEADROOM - 100 bytes are left for it if the frame began with FRAME_HEADROOM), the packet is counted
  * as the SA's and `job` is filled but for its number. `inner` is dead then. On any other reason the frame's bytes are
  * undefined and the SA has counted it. TTL, MSS, partial checksums and MTU are the worker's business, before; `now_ns`
- * is for lifetimes. DROP_SA_EXPIRED, DROP_TOO_BIG (no room in the frame).
+ * is for lifetimes. DROP_SA_EXPIRED, DROP_TOO_BIG (no room in the frame); in transport mode DROP_FRAGMENT_TRANSPORT
+ * and, for another destination than the SA's peer, DROP_SELECTOR_MISMATCH.
  */
 enum drop_reason esp_seal_begin(
 	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job);

@@ -47,7 +47,7 @@ static void in_clamp_mss(struct worker *worker, struct sa_slot *slot, struct fra
 
 	if (inner->protocol != IPPROTO_TCP || !(sa->flags & SA_MSS_CLAMP))
 		return;
-	mtu = worker_inner_mtu(slot, worker_outer_hop(worker, slot)->mtu);
+	mtu = worker_inner_mtu(worker, slot);
 	mss_clamp(frame->data, inner, mtu);
 }
 

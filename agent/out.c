@@ -155,7 +155,7 @@ static enum drop_reason out_protect(struct worker *worker, struct frame *frame, 
 	if (!slot)
 		return reason;
 	worker_touch(worker, slot);
-	mtu = worker_inner_mtu(slot, worker_outer_hop(worker, slot)->mtu);
+	mtu = worker_inner_mtu(worker, slot);
 
 	if (transit && inner->ttl <= 1) {
 		out_tell_sender(worker, ICMP_TTL_EXPIRED, frame, inner, 0);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/overhead.h"
 
-#define IPV4_LEN 20u
-#define IPV6_LEN 40u
-#define UDP_LEN	 8u
+#include "agent/wire.h"
 
 /* All that does not depend on the packet's length. */
 static uint32_t fixed_len(const struct esp_suite *suite, uint8_t outer_family, bool udp_encap)
 {
-	return (outer_family == 4 ? IPV4_LEN : IPV6_LEN) + (udp_encap ? UDP_LEN : 0) + ESP_HEADER_LEN + suite->iv_len +
-	       suite->icv_len;
+	return (outer_family == 4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN) + (udp_encap ? WIRE_UDP_LEN : 0) + ESP_HEADER_LEN +
+	       suite->iv_len + suite->icv_len;
 }
 
 uint32_t overhead_outer_len(const struct esp_suite *suite, uint8_t outer_family, bool udp_encap, uint32_t inner_len)
@@ -25,4 +23,28 @@ uint32_t overhead_inner_mtu(const struct esp_suite *suite, uint8_t outer_family,
 	uint32_t plain = outer_mtu > fixed ? (outer_mtu - fixed) / suite->block * suite->block : 0;
 
 	return plain > ESP_TRAILER_LEN ? plain - ESP_TRAILER_LEN : 0;
+}
+
+uint32_t overhead_transport_mtu(const struct esp_suite *suite, uint8_t family, bool udp_encap, uint32_t outer_mtu)
+{
+	uint32_t header_len = family == 4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN, least = UINT32_MAX;
+
+	/* Headers are multiples of 4 bytes; how the payload fills its last block depends on theirs. */
+	for (uint32_t more = 0; more < suite->block; more += 4) {
+		uint32_t fixed = fixed_len(suite, family, udp_encap) + more;
+		uint32_t plain = outer_mtu > fixed ? (outer_mtu - fixed) / suite->block * suite->block : 0;
+		uint32_t len = plain > ESP_TRAILER_LEN ? header_len + more + plain - ESP_TRAILER_LEN : 0;
+
+		least = len < least ? len : least;
+	}
+	return least;
+}
+
+uint32_t overhead_carries(const struct sa_context *ctx, uint32_t outer_mtu)
+{
+	bool udp = ctx->sa.flags & SA_UDP_ENCAP;
+
+	if (ctx->sa.mode == SA_TRANSPORT)
+		return overhead_transport_mtu(ctx->suite, ctx->outer_family, udp, outer_mtu);
+	return overhead_inner_mtu(ctx->suite, ctx->outer_family, udp, outer_mtu);
 }

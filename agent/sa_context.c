@@ -16,11 +16,14 @@
 #define IPV6_LEN    40u
 #define UDP_LEN	    8u
 #define OUTER_TTL   64u
+#define ECN_MASK    0x03u
 
 static int check(const struct sa *sa, const struct ip_addr *local, const struct ip_addr *remote)
 {
-	if (sa->protocol != IPPROTO_ESP || sa->mode != SA_TUNNEL || sa->flags & ~FLAGS_KNOWN)
+	if (sa->protocol != IPPROTO_ESP || sa->flags & ~FLAGS_KNOWN)
 		return -EOPNOTSUPP;
+	if (sa->mode != SA_TUNNEL && sa->mode != SA_TRANSPORT)
+		return -EINVAL;
 	if (sa->direction != SA_IN && sa->direction != SA_OUT)
 		return -EINVAL;
 	if (local->family != remote->family)
@@ -61,6 +64,20 @@ static void outer_ipv6(
 	ctx->outer_len = IPV6_LEN;
 }
 
+/* DSCP by RFC 4301 5.1.2, ECN by RFC 6040 4.1. */
+static void outer_options(struct sa_context *ctx, const struct tunnel_options *options)
+{
+	ctx->class_keep = 0xff;
+	if (options->dscp == DSCP_SET) {
+		ctx->class_keep = ECN_MASK;
+		ctx->class_set = (uint8_t)(options->dscp_value << 2);
+	}
+	if (options->ecn == ECN_OFF)
+		ctx->class_keep &= (uint8_t)~ECN_MASK;
+	if (options->ttl)
+		ctx->outer[ctx->outer_family == 4 ? 8 : 7] = options->ttl;
+}
+
 static void outer_udp(struct sa_context *ctx, const struct sa *sa)
 {
 	uint16_t ports[2] = {htons(sa->local_port), htons(sa->remote_port)};
@@ -98,6 +115,7 @@ int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tu
 		outer_ipv4(ctx, &local, &remote, protocol);
 	else
 		outer_ipv6(ctx, &local, &remote, protocol);
+	outer_options(ctx, &tunnel->options);
 	if (sa->flags & SA_UDP_ENCAP)
 		outer_udp(ctx, sa);
 	return 0;
@@ -180,4 +198,10 @@ bool sa_context_expired(const struct sa_context *ctx, uint64_t now_ns)
 
 	return over(now_ns, sa->hard_ns) || (sa->hard_packets && run->packets + ctx->packets >= sa->hard_packets) ||
 	       (sa->hard_bytes && run->bytes + ctx->bytes >= sa->hard_bytes);
+}
+
+bool sa_context_is_peer(const struct sa_context *ctx, uint8_t family, const uint8_t *address)
+{
+	return family == ctx->outer_family &&
+	       memcmp(address, ctx->sa.remote.bytes + (family == 4 ? 12 : 0), family == 4 ? 4 : 16) == 0;
 }

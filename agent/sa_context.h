@@ -33,6 +33,10 @@ struct sa_context {
 	uint8_t outer_len;		  /* bytes before the ESP header: IP, and UDP if encapsulated */
 	uint8_t outer[OUTER_HEADERS_MAX]; /* template: addresses, ports, protocol; lengths, ID, DSCP and checksums are 0
 					   */
+	/* The tunnel's options, ready to be used: of the inner traffic class these bits go along, those are set. */
+	uint8_t class_keep;
+	uint8_t class_set;
+	uint32_t carries; /* longest packet that the SA carries now, as the worker found out last; 0: unknown */
 
 	/* Since the last flush. */
 	uint64_t packets;
@@ -59,6 +63,9 @@ void sa_context_clear(struct sa_context *ctx);
  * Cheap when nothing was counted.
  */
 unsigned sa_context_flush(struct sa_context *ctx);
+
+/* Is this the SA's remote address? 4 or 16 bytes, by family. */
+bool sa_context_is_peer(const struct sa_context *ctx, uint8_t family, const uint8_t *address);
 
 /* Count the fate of one packet of this SA: esp_seal and esp_open call it themselves. */
 void sa_context_count_drop(struct sa_context *ctx, enum drop_reason reason);

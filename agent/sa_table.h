@@ -28,8 +28,7 @@ struct sa_slot {
 	uint32_t generation; /* of the map's slot when `context` was made */
 	bool broken;	     /* the slot holds what this agent cannot use; asked again when the generation moves */
 	bool touched;	     /* has counters to flush */
-	uint32_t inner_mtu;  /* what the tunnel carries, under `mtu_outer` */
-	uint32_t mtu_outer;
+	uint32_t mtu_outer;  /* what context.carries was found out for */
 	uint64_t moved_told_ns;
 	struct nexthop_place outer_hop; /* of the SA's remote address */
 	struct sa_slot *next;		/* among those dropped in this turn */

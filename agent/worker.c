@@ -118,9 +118,10 @@ void worker_touch(struct worker *worker, struct sa_slot *slot)
 	worker->touched[worker->touched_count++] = slot;
 }
 
-uint32_t worker_inner_mtu(struct sa_slot *slot, uint32_t outer_mtu)
+uint32_t worker_inner_mtu(struct worker *worker, struct sa_slot *slot)
 {
-	const struct sa_context *ctx = &slot->context;
+	struct sa_context *ctx = &slot->context;
+	uint32_t outer_mtu = worker_outer_hop(worker, slot)->mtu;
 
 	if (!outer_mtu)
 		outer_mtu = OUTER_MTU_DEFAULT;
@@ -128,10 +129,9 @@ uint32_t worker_inner_mtu(struct sa_slot *slot, uint32_t outer_mtu)
 		outer_mtu = ctx->sa.mtu;
 	if (slot->mtu_outer != outer_mtu) {
 		slot->mtu_outer = outer_mtu;
-		slot->inner_mtu =
-			overhead_inner_mtu(ctx->suite, ctx->outer_family, ctx->sa.flags & SA_UDP_ENCAP, outer_mtu);
+		ctx->carries = overhead_carries(ctx, outer_mtu);
 	}
-	return slot->inner_mtu;
+	return ctx->carries;
 }
 
 bool worker_waiting(const struct worker *worker)

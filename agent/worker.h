@@ -109,8 +109,8 @@ bool worker_waiting(const struct worker *worker);
 void worker_drop(struct worker *worker, const struct frame *frame, enum drop_reason reason);
 /* The SA has counters to flush at the end of the turn. */
 void worker_touch(struct worker *worker, struct sa_slot *slot);
-/* What the SA's tunnel carries when the outer packet may have `outer_mtu` bytes. */
-uint32_t worker_inner_mtu(struct sa_slot *slot, uint32_t outer_mtu);
+/* The longest packet that the SA carries now; asks for the way to its peer. */
+uint32_t worker_inner_mtu(struct worker *worker, struct sa_slot *slot);
 
 /* The way to the SA's peer. Valid until it is asked for again. */
 static inline const struct next_hop *worker_outer_hop(struct worker *worker, struct sa_slot *slot)

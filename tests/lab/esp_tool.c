@@ -10,6 +10,9 @@
  *   {"op": "open", ..., "replay_bits": 64, "seq": HIGHEST SEEN, "packet": HEX of the outer packet}
  *   -> {"reason": "NONE", "packet": HEX, "seq": HIGHEST SEEN, "seen_remote_port": 0}
  *
+ * "mode" is "tunnel" or "transport", "options" the tunnel's: {"df": 0, "dscp": 0, "dscp_value": 0, "ecn": 0, "ttl": 0,
+ * "flow_label": 0, "tfc_pad": 0} with the numbers of bpf/contract.h; what is left out is 0, or "tunnel".
+ *
  * Addresses are the SA's; every inner address is within the selectors unless "local_ts" or "remote_ts" (an address
  * each) says otherwise.
  * {"op": "suites"} -> {"suites": [{"name", "encr", "bits", "integ", "key_len", "integ_key_len", "icv_len"}]}. Exit
@@ -21,6 +24,7 @@
 #include "agent/frame.h"
 #include "agent/inner.h"
 #include "agent/sa_context.h"
+#include "agent/transport.h"
 #include "bpf/sadb.h"
 
 #include <arpa/inet.h>
@@ -67,6 +71,28 @@ static bool get_addr(const json_t *request, const char *name, struct ip_addr *ou
 	return text && addr_parse(text, out);
 }
 
+static uint8_t get_mode(const json_t *request)
+{
+	const char *mode = json_string_value(json_object_get(request, "mode"));
+
+	return !mode || strcmp(mode, "tunnel") == 0 ? SA_TUNNEL : SA_TRANSPORT;
+}
+
+static struct tunnel_options get_options(const json_t *request)
+{
+	const json_t *options = json_object_get(request, "options");
+
+	return (struct tunnel_options){
+		.df = (uint8_t)get_number(options, "df"),
+		.dscp = (uint8_t)get_number(options, "dscp"),
+		.dscp_value = (uint8_t)get_number(options, "dscp_value"),
+		.ecn = (uint8_t)get_number(options, "ecn"),
+		.ttl = (uint8_t)get_number(options, "ttl"),
+		.flow_label = (uint8_t)get_number(options, "flow_label"),
+		.tfc_pad = (uint16_t)get_number(options, "tfc_pad"),
+	};
+}
+
 static json_t *hex_string(const uint8_t *data, uint32_t len)
 {
 	static char text[2 * FRAME_SIZE + 1];
@@ -85,7 +111,7 @@ static bool read_sa(const json_t *request, struct sa *sa, bool outbound)
 	sa->state = SA_LIVE;
 	sa->direction = outbound ? SA_OUT : SA_IN;
 	sa->protocol = IPPROTO_ESP;
-	sa->mode = SA_TUNNEL;
+	sa->mode = get_mode(request);
 	sa->spi = htonl((uint32_t)get_number(request, "spi"));
 	sa->encr = (uint16_t)get_number(request, "encr");
 	sa->encr_key_bits = (uint16_t)get_number(request, "bits");
@@ -128,11 +154,18 @@ static uint8_t read_selectors(const json_t *request, const char *name, struct se
 static void set_meta(struct frame *frame)
 {
 	uint8_t family = frame->len ? frame->data[0] >> 4 : 4;
-	uint32_t header_len = family == 4 ? (frame->data[0] & 15u) * 4u : 40u;
-	bool udp = frame->len > header_len && frame->data[family == 4 ? 9 : 6] == IPPROTO_UDP;
+	struct transport_place place = {0};
+	bool udp, found = false;
 
-	frame->meta = (struct packet_meta){.kind = META_ESP_IN, .family = family, .flags = udp ? META_UDP_ENCAP : 0};
-	frame->meta.payload_off = (uint16_t)(header_len + (udp ? 8 : 0));
+	for (uint32_t at = family == 4 ? 20 : 40; at < frame->len && !found; at += 4)
+		found = transport_place_in(frame->data, frame->len, at, &place) &&
+			(place.protocol == IPPROTO_ESP || place.protocol == IPPROTO_AH ||
+				place.protocol == IPPROTO_UDP);
+	udp = place.protocol == IPPROTO_UDP;
+	frame->meta = (struct packet_meta){.kind = place.protocol == IPPROTO_AH ? META_AH_IN : META_ESP_IN,
+		.family = family,
+		.flags = udp ? META_UDP_ENCAP : 0};
+	frame->meta.payload_off = (uint16_t)(place.header_len + (udp ? 8 : 0));
 }
 
 static enum drop_reason seal(struct sa_context *ctx, struct frame *frame)
@@ -158,7 +191,7 @@ static json_t *answer_packet(const json_t *request, bool outbound)
 	static struct sa_run run;
 	static struct sa_context ctx;
 	struct frame frame = {.chunk = chunk, .data = chunk + FRAME_HEADROOM};
-	struct tunnel tunnel = {.state = TUNNEL_LIVE, .mode = SA_TUNNEL};
+	struct tunnel tunnel = {.state = TUNNEL_LIVE, .mode = get_mode(request), .options = get_options(request)};
 	struct sa sa;
 	enum drop_reason reason = DROP_SA_BROKEN;
 

@@ -175,6 +175,43 @@ static inline int lab_pair_init(struct lab_pair *pair, const struct esp_suite *s
 	return error ? error : sa_context_init(&pair->in, &in, &tunnel, &pair->run_in);
 }
 
+/* Any addresses in both directions, for packets between the peers themselves. */
+static inline struct tunnel lab_tunnel_any(void)
+{
+	struct tunnel tunnel = {.state = TUNNEL_LIVE, .mode = SA_TRANSPORT, .local_count = 2, .remote_count = 2};
+
+	tunnel.local[0] = tunnel.remote[0] = lab_selector("0.0.0.0", "255.255.255.255");
+	tunnel.local[1] = tunnel.remote[1] = lab_selector("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
+	return tunnel;
+}
+
+/* In transport mode. */
+static inline int lab_pair_init_transport(
+	struct lab_pair *pair, const struct esp_suite *suite, uint8_t family, uint16_t flags, uint32_t replay_bits)
+{
+	struct tunnel tunnel = lab_tunnel_any();
+	struct sa out = lab_sa_out(suite, family, flags), in;
+	int error;
+
+	memset(pair, 0, sizeof(*pair));
+	out.mode = SA_TRANSPORT;
+	in = lab_sa_in(&out, replay_bits);
+	error = sa_context_init(&pair->out, &out, &tunnel, &pair->run_out);
+	return error ? error : sa_context_init(&pair->in, &in, &tunnel, &pair->run_in);
+}
+
+/* Let a packet go between the addresses of lab_sa_out. */
+static inline void lab_between_peers(uint8_t *packet)
+{
+	if (packet[0] >> 4 == 4) {
+		memcpy(packet + 12, (uint8_t[]){192, 0, 2, 1, 198, 51, 100, 2}, 8);
+		lab_ipv4_check(packet);
+		return;
+	}
+	inet_pton(AF_INET6, "2001:db8::1", packet + 8);
+	inet_pton(AF_INET6, "2001:db8::2", packet + 24);
+}
+
 static inline void lab_pair_clear(struct lab_pair *pair)
 {
 	sa_context_clear(&pair->out);

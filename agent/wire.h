@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Integers in network byte order, and the header lengths and fields that every file of the data plane meets. */
+#ifndef ESPALIER_AGENT_WIRE_H
+#define ESPALIER_AGENT_WIRE_H
+
+#include <stdint.h>
+
+#define WIRE_IPV4_LEN	   20u /* without options */
+#define WIRE_IPV4_LEN_MAX  60u
+#define WIRE_IPV6_LEN	   40u
+#define WIRE_UDP_LEN	   8u
+#define WIRE_EXTENSION_LEN 8u /* the shortest, and the unit of their lengths (RFC 8200 4) */
+#define WIRE_IPV4_DF	   0x4000u
+#define WIRE_IPV4_MF	   0x2000u
+#define WIRE_IPV4_OFFSET   0x1fffu
+#define WIRE_IPV6_OFFSET   0xfff8u
+#define WIRE_IPV6_MORE	   0x0001u
+#define WIRE_FRAGMENT_UNIT 8u
+#define WIRE_NEXT_DUMMY	   59u /* RFC 4303 2.6 */
+#define WIRE_PORT_ESP_UDP  4500u
+
+static inline uint16_t wire_get16(const uint8_t *at)
+{
+	return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static inline uint32_t wire_get32(const uint8_t *at)
+{
+	return (uint32_t)wire_get16(at) << 16 | wire_get16(at + 2);
+}
+
+static inline void wire_put16(uint8_t *at, uint32_t value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+static inline void wire_put32(uint8_t *at, uint32_t value)
+{
+	wire_put16(at, value >> 16);
+	wire_put16(at + 2, value);
+}
+
+#endif
