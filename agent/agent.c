@@ -337,8 +337,10 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 	};
 	agent->shared.stats = sadb_worker(agent->sadb, 0);
 	agent->shared.replay_locks = calloc(sa_count, sizeof(*agent->shared.replay_locks));
+	agent->shared.owners = calloc(sa_count, sizeof(*agent->shared.owners));
+	agent->shared.workers = agent->workers;
 	agent->shared.acquire_told_ns = calloc(tunnel_count, sizeof(*agent->shared.acquire_told_ns));
-	if (agent->shared.replay_locks && agent->shared.acquire_told_ns)
+	if (agent->shared.replay_locks && agent->shared.owners && agent->shared.acquire_told_ns)
 		return 0;
 	snprintf(error, 256, "out of memory");
 	return -ENOMEM;
@@ -462,7 +464,7 @@ static int agent_make_ground(struct agent *agent, char error[static 256])
 	agent->worker_count = agent_count_workers(agent, &queues);
 	agent->shared.worker_count = agent->worker_count;
 	sockets = queues + agent->worker_count + SPARE_SOCKETS;
-	err = umem_init(&agent->umem, sockets * XSK_CHUNKS + agent->worker_count * CHUNKS_PER_WORKER);
+	err = umem_init(&agent->umem, sockets * XSK_CHUNKS + agent->worker_count * (CHUNKS_PER_WORKER + HANDOVER_MAX));
 	if (err) {
 		snprintf(error, 256, "no memory for %u sockets' packets: %s", sockets, strerror(-err));
 		return err;
@@ -561,6 +563,11 @@ static void agent_stop_workers(struct agent *agent)
 			continue;
 		worker_wake(agent->workers[i]);
 		worker_join(agent->workers[i]);
+	}
+	/* All have ended: none gives another one frames any more. */
+	for (uint32_t i = 0; i < agent->worker_count; i++) {
+		if (!agent->workers[i])
+			continue;
 		worker_clear(agent->workers[i]);
 		free(agent->workers[i]);
 		route_resolver_clear(&agent->resolvers[i]);
@@ -583,6 +590,7 @@ void agent_stop(struct agent *agent)
 	netlink_clear(&agent->netlink);
 	umem_clear(&agent->umem);
 	free(agent->shared.replay_locks);
+	free(agent->shared.owners);
 	free(agent->shared.acquire_told_ns);
 	sadb_close(agent->sadb);
 	dataplane_close(agent->dataplane);

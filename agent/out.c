@@ -149,11 +149,13 @@ static enum drop_reason out_protect(struct worker *worker, struct frame *frame, 
 	bool transit = !(frame->meta.flags & META_FROM_HOST);
 	enum drop_reason reason;
 	struct sa_slot *slot;
-	uint32_t mtu;
+	uint32_t mtu, owner;
 
 	slot = sa_table_find(&worker->sas, index, SA_OUT, DROP_SA_MISSING, &reason);
 	if (!slot)
 		return reason;
+	if (!worker_owns(worker, slot, &owner))
+		return worker_hand_over(worker, frame, owner);
 	worker_touch(worker, slot);
 	mtu = worker_inner_mtu(worker, slot);
 

@@ -108,6 +108,22 @@ static void turn_end(struct worker *worker)
 		turn_seal(worker, &worker->sealing);
 }
 
+/* What other workers gave this one to number and seal. */
+static uint32_t turn_take_handed(struct worker *worker)
+{
+	struct frame frames[PORT_BATCH];
+	uint32_t received = 0;
+
+	for (uint32_t giver = 0; giver < worker->shared->worker_count; giver++) {
+		struct handover *ring = atomic_load_explicit(&worker->inbox[giver], memory_order_acquire);
+		uint32_t count = ring ? handover_take(ring, frames, PORT_BATCH) : 0;
+
+		turn_begin(worker, frames, count);
+		received += count;
+	}
+	return received;
+}
+
 static uint32_t turn_receive(struct worker *worker)
 {
 	struct frame frames[PORT_BATCH];
@@ -138,13 +154,15 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 	out_sweep_held(worker);
 	forward_sweep_held(worker);
 	received = turn_receive(worker);
+	worker->stat->rx_packets += received;
+	received += turn_take_handed(worker);
 	turn_end(worker);
 	forward_flush(worker);
+	worker_wake_handed(worker);
 	worker_flush_sas(worker);
 	if (now_ns - worker->swept_ns >= SWEEP_NS)
 		worker_sweep(worker);
 	sa_table_reap(&worker->sas);
-	worker->stat->rx_packets += received;
 	worker->stat->turns++;
 	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST);
 	return received;

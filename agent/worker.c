@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -134,6 +135,67 @@ uint32_t worker_inner_mtu(struct worker *worker, struct sa_slot *slot)
 	return ctx->carries;
 }
 
+bool worker_owns(struct worker *worker, const struct sa_slot *slot, uint32_t *owner)
+{
+	_Atomic uint64_t *place;
+	uint64_t mine = (uint64_t)slot->generation << 32 | (worker->index + 1), now;
+
+	if (worker->shared->worker_count == 1)
+		return true;
+	place = &worker->shared->owners[slot->context.run - worker->shared->maps.run];
+	now = atomic_load_explicit(place, memory_order_relaxed);
+	/* Of an earlier SA in this slot, or of no one: whoever comes first. */
+	while (now >> 32 != slot->generation)
+		if (atomic_compare_exchange_weak(place, &now, mine))
+			return true;
+	*owner = (uint32_t)now - 1;
+	return now == mine;
+}
+
+enum drop_reason worker_hand_over(struct worker *worker, struct frame *frame, uint32_t owner)
+{
+	struct handover *_Atomic *place = &worker->shared->workers[owner]->inbox[worker->index];
+	struct handover *ring = atomic_load_explicit(place, memory_order_relaxed);
+
+	if (!ring) {
+		ring = handover_new();
+		if (!ring)
+			return DROP_NO_FRAME;
+		atomic_store_explicit(place, ring, memory_order_release);
+	}
+	frame->meta.l3_off = 0;
+	if (!handover_put(ring, frame))
+		return DROP_HANDOVER_FULL;
+	worker->handed |= UINT64_C(1) << owner;
+	return DROP_NONE;
+}
+
+void worker_wake_handed(struct worker *worker)
+{
+	if (!worker->handed)
+		return;
+	atomic_thread_fence(memory_order_seq_cst); /* the frames before the look at `asleep`; worker_sleep's pair */
+	for (uint64_t handed = worker->handed; handed; handed &= handed - 1) {
+		struct worker *to = worker->shared->workers[__builtin_ctzll(handed)];
+
+		if (atomic_load_explicit(&to->asleep, memory_order_relaxed))
+			worker_wake(to);
+	}
+	worker->handed = 0;
+}
+
+/* Was something given to this worker that it has not taken? */
+static bool worker_was_handed(struct worker *worker)
+{
+	for (uint32_t giver = 0; giver < worker->shared->worker_count; giver++) {
+		const struct handover *ring = atomic_load_explicit(&worker->inbox[giver], memory_order_acquire);
+
+		if (ring && !handover_empty(ring))
+			return true;
+	}
+	return false;
+}
+
 bool worker_waiting(const struct worker *worker)
 {
 	return worker->waiting_sa.count || worker->waiting_neighbor.count || worker->flush_pending;
@@ -193,10 +255,24 @@ static enum held_fate worker_judge_drop(void *context, uint64_t key, struct fram
 	return HELD_TAKEN;
 }
 
+/* All threads have ended. */
+static void worker_clear_inbox(struct worker *worker, uint32_t giver)
+{
+	struct handover *ring = atomic_load(&worker->inbox[giver]);
+	struct frame frame;
+
+	while (ring && handover_take(ring, &frame, 1))
+		worker_drop(worker, &frame, DROP_HELD_OVERFLOW);
+	free(ring);
+	atomic_store(&worker->inbox[giver], NULL);
+}
+
 void worker_clear(struct worker *worker)
 {
 	hold_sweep(&worker->waiting_sa, worker->now_ns, worker_judge_drop, worker);
 	hold_sweep(&worker->waiting_neighbor, worker->now_ns, worker_judge_drop, worker);
+	for (uint32_t giver = 0; giver < WORKERS_MAX; giver++)
+		worker_clear_inbox(worker, giver);
 	chunk_cache_drain(&worker->cache);
 	sa_table_clear(&worker->sas);
 	if (worker->raw4 >= 0)
@@ -224,7 +300,11 @@ static void worker_sleep(struct worker *worker)
 			i += worker->shared->worker_count)
 			fds[count++] = (struct pollfd){.fd = port->queues[i]->fd, .events = POLLIN};
 	}
-	poll(fds, count, worker_waiting(worker) ? SLEEP_WAITING_MS : SLEEP_MS);
+	atomic_store_explicit(&worker->asleep, true, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst); /* worker_wake_handed's pair */
+	if (!worker_was_handed(worker))
+		poll(fds, count, worker_waiting(worker) ? SLEEP_WAITING_MS : SLEEP_MS);
+	atomic_store_explicit(&worker->asleep, false, memory_order_relaxed);
 	if (fds[0].revents && read(worker->wake_fd, &wakes, sizeof(wakes)) < 0)
 		log_debug("worker %u: woken for nothing", worker->index);
 	/* A vanished interface reports an error at once, again and again, until the control thread takes its port out.

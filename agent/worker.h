@@ -13,6 +13,7 @@
 
 #include "agent/bundle.h"
 #include "agent/frame.h"
+#include "agent/handover.h"
 #include "agent/hold.h"
 #include "agent/mailbox.h"
 #include "agent/nexthop.h"
@@ -35,8 +36,12 @@ struct worker_shared {
 	uint32_t worker_count;
 	struct umem *umem;
 	struct port_table ports;
-	struct mailbox *mailbox;	   /* NULL: nobody listens */
-	atomic_flag *replay_locks;	   /* per SA */
+	struct mailbox *mailbox;       /* NULL: nobody listens */
+	atomic_flag *replay_locks;     /* per SA */
+	struct worker *const *workers; /* all of them by index; NULL: one alone */
+	/* Per outbound SA the worker that numbers its packets: generation << 32 | worker + 1. NULL: one worker alone.
+	 */
+	_Atomic uint64_t *owners;
 	_Atomic uint64_t *acquire_told_ns; /* per tunnel: when AGENT_ACQUIRE was last sent */
 	_Atomic uint32_t fib_epoch;	   /* routes, neighbours, links changed */
 	_Atomic uint32_t
@@ -61,8 +66,11 @@ struct worker {
 	struct sa_table sas;
 	struct nexthop_cache hops;
 	struct chunk_cache cache;
-	struct bundle sealing;	       /* packets on their way out that have begun and not ended */
-	struct bundle opening;	       /* the same on their way in */
+	struct bundle sealing;			     /* packets on their way out that have begun and not ended */
+	struct bundle opening;			     /* the same on their way in */
+	struct handover *_Atomic inbox[WORKERS_MAX]; /* by giver, who makes it; NULL: never used */
+	uint64_t handed;			     /* bit per worker: frames were given to it in this turn */
+	_Atomic bool asleep;
 	struct hold waiting_sa;	       /* key: tunnel */
 	struct hold waiting_neighbor;  /* key: destination */
 	struct port *ports[PORTS_MAX]; /* as seen at the start of the turn */
@@ -119,6 +127,12 @@ static inline const struct next_hop *worker_outer_hop(struct worker *worker, str
 }
 /* Add the turn's counts to the shared ones. */
 void worker_flush_sas(struct worker *worker);
+/* Does this worker number the packets of the outbound SA, or does it from now on? Else *owner is the one that does. */
+bool worker_owns(struct worker *worker, const struct sa_slot *slot, uint32_t *owner);
+/* Give a frame, `data` at its IP header, to the worker that numbers its SA. DROP_HANDOVER_FULL, DROP_NONE. */
+enum drop_reason worker_hand_over(struct worker *worker, struct frame *frame, uint32_t owner);
+/* At the end of a turn: wake those who were given something and sleep. */
+void worker_wake_handed(struct worker *worker);
 /* About once a second: forget SAs that are gone, and count what died in the rings. */
 void worker_sweep(struct worker *worker);
 

@@ -100,9 +100,11 @@
 		"fragments of more protected packets than are kept at once; the oldest one made room")                 \
 	X(REASSEMBLY_TIMEOUT, warn, "a fragment of a protected packet whose other fragments did not come in time")     \
 	X(REASSEMBLY_BAD, alert, "fragments of a protected packet that overlap, or make it longer than it may be")     \
-	X(ICMP_UNBELIEVED, warn, "an ICMP error about a protected packet that was not sent lately, or a size too small") \
+	X(ICMP_UNBELIEVED, warn,                                                                                       \
+		"an ICMP error about a protected packet that was not sent lately, or a size too small")                \
 	X(FRAGMENT_TRANSPORT, warn,                                                                                    \
-		"a fragment cannot go into a transport mode SA, which takes whole packets alone (RFC 4303 3.3.4)")
+		"a fragment cannot go into a transport mode SA, which takes whole packets alone (RFC 4303 3.3.4)")     \
+	X(HANDOVER_FULL, warn, "the worker that numbers this SA's packets has no room for more of them")
 
 enum drop_reason {
 #define DROP_ENUM(name, severity, sentence) DROP_##name,

@@ -76,6 +76,18 @@ static void die(const char *what)
 	exit(1);
 }
 
+static uint32_t number_of(const char *text)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*end || end == text || value > UINT16_MAX) {
+		fprintf(stderr, "flow: '%s': a number from 0 to 65535 was expected\n", text);
+		exit(2);
+	}
+	return (uint32_t)value;
+}
+
 static socklen_t address_read(const char *text, const char *port, struct sockaddr_storage *out)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
@@ -84,7 +96,7 @@ static socklen_t address_read(const char *text, const char *port, struct sockadd
 	memset(out, 0, sizeof(*out));
 	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t)atoi(port));
+		v4->sin_port = htons((uint16_t)number_of(port));
 		return sizeof(*v4);
 	}
 	if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1) {
@@ -92,7 +104,7 @@ static socklen_t address_read(const char *text, const char *port, struct sockadd
 		exit(2);
 	}
 	v6->sin6_family = AF_INET6;
-	v6->sin6_port = htons((uint16_t)atoi(port));
+	v6->sin6_port = htons((uint16_t)number_of(port));
 	return sizeof(*v6);
 }
 
@@ -280,8 +292,8 @@ static void load_main(int argc, char **argv)
 	static struct flow flows[FLOWS_MAX];
 	struct sockaddr_storage address;
 	socklen_t len = address_read(argv[0], argv[1], &address);
-	uint32_t count = (uint32_t)atoi(argv[2]), window = (uint32_t)atoi(argv[3]);
-	uint32_t size = argc > 5 ? (uint32_t)atoi(argv[5]) : 200;
+	uint32_t count = number_of(argv[2]), window = number_of(argv[3]);
+	uint32_t size = argc > 5 ? number_of(argv[5]) : 200;
 	uint64_t start = now_ns();
 
 	if (!count || count > FLOWS_MAX || !window || window > WINDOW_MAX || size < sizeof(struct head) ||
@@ -295,7 +307,7 @@ static void load_main(int argc, char **argv)
 		if (connect(flows[i].fd, (struct sockaddr *)&address, len))
 			die("connect");
 	}
-	load_run(flows, count, window, size, start + (uint64_t)(atof(argv[4]) * (double)NS_PER_S));
+	load_run(flows, count, window, size, start + number_of(argv[4]) * NS_PER_S);
 	load_tell(flows, count, now_ns() - start);
 }
 

@@ -15,7 +15,7 @@ class Load:
 
     def __init__(self, ns, address, flows, window, seconds, size, port):
         self.seconds = seconds
-        self.process = ns.spawn(PROGRAM, "load", address, str(port), str(flows), str(window), str(seconds), str(size),
+        self.process = ns.spawn(PROGRAM, "load", address, str(port), str(flows), str(window), str(int(seconds)), str(size),
                                 log=ns.lab.dir / f"flow.{len(ns.lab.processes)}")
 
     def running(self):

@@ -513,6 +513,97 @@ static void vanished_port_is_not_used(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* A second worker of the same gateway; it has no queue of its own. */
+static struct worker *second_worker(struct gateway *gateway, struct worker_stat stats[2], _Atomic uint64_t *owners)
+{
+	static struct worker *both[2];
+	struct worker *second = calloc(1, sizeof(*second));
+
+	gateway->shared.worker_count = 2;
+	gateway->shared.owners = owners;
+	gateway->shared.stats = stats;
+	assert_int_equal(worker_init(second, &gateway->shared, 1, &gateway->resolver.resolver), 0);
+	both[0] = &gateway->worker;
+	both[1] = second;
+	gateway->shared.workers = both;
+	return second;
+}
+
+/* The SA is the second worker's: what the first one receives is numbered and sealed by the second, in order, and no
+ * number is left out. */
+static void hands_over_to_the_owner(void **state)
+{
+	struct lab *lab = *state;
+	static struct worker_stat stats[2];
+	static _Atomic uint64_t owners[GATEWAY_SAS];
+	struct worker *second = second_worker(&lab->a, stats, owners);
+	struct frame sealed[PORT_BATCH];
+	uint8_t packet[200];
+
+	atomic_store(&owners[1], (uint64_t)lab->a.sas[1].generation << 32 | 2);
+	for (unsigned i = 0; i < 10; i++) {
+		gateway_packet(packet, 60 + i, 0, true);
+		assert_true(gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, 60 + i));
+	}
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, sealed, PORT_BATCH), 0);
+	assert_int_equal(worker_turn(second, lab->now), 10);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, sealed, PORT_BATCH), 10);
+	assert_int_equal(lab->a.runs[1].out_seq, 10);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(sealed[i].data[14 + 20 + 7], i + 1); /* low byte of the sequence number */
+		chunk_give(&lab->a.cache, sealed[i].chunk);
+	}
+	worker_clear(second);
+	free(second);
+}
+
+/* Whoever seals first owns the SA; another SA in the same slot is free again. */
+static void owner_comes_first(void **state)
+{
+	struct lab *lab = *state;
+	static struct worker_stat stats[2];
+	static _Atomic uint64_t owners[GATEWAY_SAS];
+	struct worker *second = second_worker(&lab->a, stats, owners);
+	enum drop_reason reason;
+	struct sa_slot *slot;
+	uint32_t owner = 99;
+
+	slot = sa_table_find(&lab->a.worker.sas, 1, SA_OUT, DROP_SA_MISSING, &reason);
+	assert_true(worker_owns(&lab->a.worker, slot, &owner));
+	assert_true(worker_owns(&lab->a.worker, slot, &owner));
+	assert_false(worker_owns(second, slot, &owner));
+	assert_int_equal(owner, 0);
+	slot->generation += 2;
+	assert_true(worker_owns(second, slot, &owner));
+	assert_false(worker_owns(&lab->a.worker, slot, &owner));
+	assert_int_equal(owner, 1);
+	worker_clear(second);
+	free(second);
+}
+
+/* A full ring is a counted drop, and every chunk comes back. */
+static void handover_is_bounded(void **state)
+{
+	struct lab *lab = *state;
+	static struct worker_stat stats[2];
+	static _Atomic uint64_t owners[GATEWAY_SAS];
+	struct worker *second = second_worker(&lab->a, stats, owners);
+	uint32_t chunks = chunks_free(&lab->a);
+	uint8_t packet[100];
+
+	atomic_store(&owners[1], (uint64_t)lab->a.sas[1].generation << 32 | 2);
+	gateway_packet(packet, sizeof(packet), 0, true);
+	for (unsigned i = 0; i < HANDOVER_MAX + 7; i++) {
+		assert_true(gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet)));
+		worker_turn(&lab->a.worker, lab->now);
+	}
+	assert_int_equal(dropped(&lab->a, DROP_HANDOVER_FULL), 7);
+	worker_clear(second);
+	free(second);
+	assert_int_equal(chunks_free(&lab->a), chunks);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -537,6 +628,9 @@ int main(void)
 		TEST(lifetime_is_told_once),
 		TEST(lifetime_is_told_when_there_is_room),
 		TEST(vanished_port_is_not_used),
+		TEST(hands_over_to_the_owner),
+		TEST(owner_comes_first),
+		TEST(handover_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
