@@ -144,22 +144,19 @@ bool mb_icv_equal(const uint8_t *a, const uint8_t *b, uint32_t len)
 
 /* ---- the engine ---------------------------------------------------------------------------------------------- */
 
+/* All but one: the library's CCM has no keys of 192 bits. */
 static bool serves(const struct esp_suite *suite)
 {
-	switch (suite->mode) {
-	case SUITE_GCM:
-	case SUITE_GMAC:
-		return mb_functions() != NULL;
-	case SUITE_AH:
-		return suite->iv_len && mb_functions();
-	default:
-		return false;
-	}
+	return !(suite->mode == SUITE_CCM && suite->encr_key_bits == 192) && mb_functions();
 }
 
 static int init(struct esp_cipher *cipher, const struct sa *sa)
 {
-	return mb_gcm_init(cipher, sa);
+	const struct esp_suite *suite = cipher->suite;
+
+	if (suite->mode == SUITE_GCM || suite->mode == SUITE_GMAC || (suite->mode == SUITE_AH && suite->iv_len))
+		return mb_gcm_init(cipher, sa);
+	return mb_burst_init(cipher, sa);
 }
 
 const struct suite_engine suite_mb = {.name = "ipsec-mb", .serves = serves, .init = init, .clear = mb_free};

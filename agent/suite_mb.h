@@ -27,5 +27,6 @@ bool mb_icv_equal(const uint8_t *a, const uint8_t *b, uint32_t len);
 
 /* Schedule one suite's cipher: sets work, state and concurrent. 0 or -errno. */
 int mb_gcm_init(struct esp_cipher *cipher, const struct sa *sa);
+int mb_burst_init(struct esp_cipher *cipher, const struct sa *sa);
 
 #endif
