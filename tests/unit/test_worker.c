@@ -18,11 +18,12 @@ struct lab {
 
 static int set_up(void **state)
 {
+	const struct esp_suite *suite = esp_suite_find(20, 256, 0); /* AES-256-GCM */
 	struct lab *lab = calloc(1, sizeof(*lab));
 
 	*state = lab;
 	lab->now = GATEWAY_NOW_NS;
-	return gateway_init(&lab->a, 0, 20, 0) || gateway_init(&lab->b, 1, 20, 0);
+	return gateway_init(&lab->a, 0, suite) || gateway_init(&lab->b, 1, suite);
 }
 
 static int tear_down(void **state)

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pipeline: the worker's whole turn without a kernel, beside the raw cost of the same crypto library.
+ * pipeline: the worker's whole turn without a kernel, beside the raw cost of the ciphers.
  *
- * Two gateways stand in memory. A burst of packets goes through one's turn (seal) and through the other's (open); only
- * the turns are timed, making and copying the packets is not. The raw figure is the library's calls alone, a packet at
- * a time, on buffers of the same number and size that stand warm in the cache like the worker's. Seal, open and raw
- * alternate; the medians of the rounds are told.
+ * Two gateways stand in memory. A burst of packets goes through one's turn (seal) and through the other's (open), with
+ * anti-replay on; only the turns are timed, making and copying the packets is not. For AES-256-GCM the raw figure is
+ * intel-ipsec-mb's direct API alone, a packet at a time (raw_gcm.h); for every suite there is a shorter run beside its
+ * own jobs alone (suite.h), without a worker. Raw buffers are of the same number and size and stand warm in the cache
+ * like the worker's. Turns and raw alternate in rounds; the medians of all bursts are told.
  *
- * Prints JSON lines: bench, case, value, unit, baseline (the raw figure), ratio.
+ * Prints JSON lines: bench, case, value, unit, baseline (its name), base_value.
  */
 #include "agent/base/clock.h"
 #include "agent/base/own.h"
+#include "tools/bench/raw_gcm.h"
 #include "tools/bench/worker_lab.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -21,29 +22,37 @@
 #define __rdtsc() clock_now_ns() /* no such counter: cycles are then nanoseconds */
 #endif
 
-#define BURST	    PORT_BATCH
-#define ROUNDS	    41
-#define BURSTS_EACH 200
-#define GCM_IV	    12
-#define TAG_LEN	    16
+#define BURST	      PORT_BATCH
+#define ROUNDS_MAX    41u
+#define ROUNDS_SHORT  7u
+#define BURSTS_EACH   200u
+#define BURSTS_SHORT  20u
+#define PACKET_MAX    1400u
+#define BASELINE_GCM  "ipsec-mb, direct API"
+#define BASELINE_JOBS "the suite's jobs alone"
 
-struct suite_case {
-	const char *name;
-	uint16_t encr;
-	uint16_t integ;
+static const uint32_t sizes[] = {64, 512, PACKET_MAX};
+
+/* How long a case is measured. */
+struct effort {
+	unsigned rounds;
+	unsigned bursts; /* of each round */
 };
 
-static const struct suite_case suites[] = {{"aes256gcm16", 20, 0}, {"aes256-sha256", 12, 12}};
-static const uint32_t sizes[] = {64, 512, 1400};
+static const struct effort full = {ROUNDS_MAX, BURSTS_EACH}, brief = {ROUNDS_SHORT, BURSTS_SHORT};
 
+/* What one burst took, per packet. */
 struct sample {
 	double ns;
 	double cycles;
 };
 
+struct series {
+	uint32_t count;
+	struct sample samples[ROUNDS_MAX * BURSTS_EACH];
+};
+
 struct stopwatch {
-	uint64_t ns;
-	uint64_t cycles;
 	uint64_t started_ns;
 	uint64_t started_cycles;
 };
@@ -54,15 +63,11 @@ static void stopwatch_start(struct stopwatch *watch)
 	watch->started_cycles = __rdtsc();
 }
 
-static void stopwatch_stop(struct stopwatch *watch)
+static void stopwatch_stop(struct stopwatch *watch, struct series *series)
 {
-	watch->cycles += __rdtsc() - watch->started_cycles;
-	watch->ns += clock_now_ns() - watch->started_ns;
-}
+	uint64_t cycles = __rdtsc() - watch->started_cycles, ns = clock_now_ns() - watch->started_ns;
 
-static struct sample stopwatch_sample(const struct stopwatch *watch, double packets)
-{
-	return (struct sample){.ns = (double)watch->ns / packets, .cycles = (double)watch->cycles / packets};
+	series->samples[series->count++] = (struct sample){.ns = (double)ns / BURST, .cycles = (double)cycles / BURST};
 }
 
 /* ---- the worker's turn */
@@ -77,8 +82,9 @@ static void expect(bool condition, const char *what)
 
 /* One burst from plaintext at `a` to plaintext at `b`, both turns timed. */
 static void pipeline_burst(struct gateway *a, struct gateway *b, const uint8_t *packet, uint32_t size,
-	struct stopwatch *seal, struct stopwatch *open)
+	struct series *seal, struct series *open)
 {
+	struct stopwatch watch;
 	static uint64_t now = GATEWAY_NOW_NS;
 	struct frame frames[BURST];
 	uint32_t count;
@@ -86,18 +92,18 @@ static void pipeline_burst(struct gateway *a, struct gateway *b, const uint8_t *
 	now += 1000;
 	for (uint32_t i = 0; i < BURST; i++)
 		expect(gateway_push_plain(a, SLOT_LAN, 0, packet, size), "no room for a packet");
-	stopwatch_start(seal);
+	stopwatch_start(&watch);
 	worker_turn(&a->worker, now);
-	stopwatch_stop(seal);
+	stopwatch_stop(&watch, seal);
 	count = memory_port_pull(gateway_port(a, SLOT_WAN), 0, frames, BURST);
 	expect(count == BURST, "a packet was not sealed");
 	for (uint32_t i = 0; i < count; i++) {
 		expect(gateway_push_esp(b, 0, &frames[i]), "no room for a packet");
 		chunk_give(&a->cache, frames[i].chunk);
 	}
-	stopwatch_start(open);
+	stopwatch_start(&watch);
 	worker_turn(&b->worker, now);
-	stopwatch_stop(open);
+	stopwatch_stop(&watch, open);
 	count = memory_port_pull(gateway_port(b, SLOT_LAN), 0, frames, BURST);
 	expect(count == BURST, "a packet was not opened");
 	for (uint32_t i = 0; i < count; i++)
@@ -105,127 +111,102 @@ static void pipeline_burst(struct gateway *a, struct gateway *b, const uint8_t *
 }
 
 static void pipeline_round(
-	struct gateway *a, struct gateway *b, uint32_t size, struct sample *seal, struct sample *open)
+	struct gateway *a, struct gateway *b, unsigned bursts, uint32_t size, struct series *seal, struct series *open)
 {
-	struct stopwatch sealing = {0}, opening = {0};
 	uint8_t packet[2048];
 
 	gateway_packet(packet, size, 0, true);
-	for (unsigned i = 0; i < BURSTS_EACH; i++)
-		pipeline_burst(a, b, packet, size, &sealing, &opening);
-	*seal = stopwatch_sample(&sealing, (double)BURSTS_EACH * BURST);
-	*open = stopwatch_sample(&opening, (double)BURSTS_EACH * BURST);
+	for (unsigned i = 0; i < bursts; i++)
+		pipeline_burst(a, b, packet, size, seal, open);
 }
 
-/* ---- the library alone: what ESP needs of it, nothing else */
+/* ---- raw: the library alone */
 
-struct raw {
-	bool aead;
-	EVP_CIPHER_CTX *seal;
-	EVP_CIPHER_CTX *open;
-	EVP_MAC *mac_kind;
-	EVP_MAC_CTX *mac;
-	uint8_t buffers[BURST][4096];
-	uint8_t tags[BURST][32];
-	uint64_t counter;
+static void gcm_round(void *context, unsigned bursts, uint32_t size, struct series *seal, struct series *open)
+{
+	struct stopwatch watch;
+	uint32_t len = (size + ESP_TRAILER_LEN + 3) & ~3u;
+	struct raw_gcm *raw = context;
+
+	for (unsigned i = 0; i < bursts; i++) {
+		bool good;
+
+		raw_gcm_prepare(raw);
+		stopwatch_start(&watch);
+		raw_gcm_seal(raw, len);
+		stopwatch_stop(&watch, seal);
+		stopwatch_start(&watch);
+		good = raw_gcm_open(raw, len);
+		stopwatch_stop(&watch, open);
+		expect(good, "ipsec-mb failed");
+	}
+}
+
+/* ---- raw: a suite's jobs, without a worker */
+
+struct raw_jobs {
+	const struct esp_suite *suite;
+	struct esp_cipher seal;
+	struct esp_cipher open;
+	struct esp_job jobs[BURST];
+	uint64_t seq;
+	uint8_t *area;
 };
 
-static void raw_init(struct raw *raw, const struct suite_case *suite)
+static bool jobs_init(struct raw_jobs *raw, const struct esp_suite *suite)
 {
-	static const uint8_t key[32] = {7};
-	const EVP_CIPHER *cipher = suite->integ ? EVP_aes_256_cbc() : EVP_aes_256_gcm();
-	OSSL_PARAM digest[] = {OSSL_PARAM_utf8_string("digest", (char[]){"SHA256"}, 6), OSSL_PARAM_END};
+	struct sa sa = {.direction = SA_OUT,
+		.encr = suite->encr,
+		.encr_key_bits = suite->encr_key_bits,
+		.integ = suite->integ,
+		.encr_key = {7},
+		.integ_key = {8}};
 
 	memset(raw, 0, sizeof(*raw));
-	raw->aead = !suite->integ;
-	raw->seal = EVP_CIPHER_CTX_new();
-	raw->open = EVP_CIPHER_CTX_new();
-	expect(EVP_EncryptInit_ex(raw->seal, cipher, NULL, key, NULL) &&
-			EVP_DecryptInit_ex(raw->open, cipher, NULL, key, NULL),
-		"the library has no such cipher");
-	if (suite->integ) { /* GCM knows no padding */
-		EVP_CIPHER_CTX_set_padding(raw->seal, 0);
-		EVP_CIPHER_CTX_set_padding(raw->open, 0);
-	}
-	if (raw->aead)
-		return;
-	raw->mac_kind = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	raw->mac = EVP_MAC_CTX_new(raw->mac_kind);
-	expect(raw->mac && EVP_MAC_init(raw->mac, key, sizeof(key), digest), "the library has no HMAC");
-}
-
-static void raw_clear(struct raw *raw)
-{
-	EVP_CIPHER_CTX_free(raw->seal);
-	EVP_CIPHER_CTX_free(raw->open);
-	EVP_MAC_CTX_free(raw->mac);
-	EVP_MAC_free(raw->mac_kind);
-}
-
-static bool raw_mac(struct raw *raw, const uint8_t *data, uint32_t len, uint8_t tag[32])
-{
-	size_t tag_len;
-
-	return EVP_MAC_init(raw->mac, NULL, 0, NULL) && EVP_MAC_update(raw->mac, data, len) &&
-	       EVP_MAC_final(raw->mac, tag, &tag_len, 32);
-}
-
-static bool raw_seal(struct raw *raw, unsigned i, uint32_t len, const uint8_t iv[16])
-{
-	uint8_t *data = raw->buffers[i];
-	int out;
-
-	if (!EVP_EncryptInit_ex(raw->seal, NULL, NULL, NULL, iv))
+	raw->suite = suite;
+	raw->area = calloc(BURST, FRAME_SIZE);
+	if (!raw->area || esp_cipher_init(&raw->seal, &sa))
 		return false;
-	if (!raw->aead)
-		return EVP_EncryptUpdate(raw->seal, data, &out, data, (int)len) &&
-		       raw_mac(raw, data, len, raw->tags[i]);
-	return EVP_EncryptUpdate(raw->seal, NULL, &out, iv, 8) &&
-	       EVP_EncryptUpdate(raw->seal, data, &out, data, (int)len) && EVP_EncryptFinal_ex(raw->seal, data, &out) &&
-	       EVP_CIPHER_CTX_ctrl(raw->seal, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, raw->tags[i]);
+	sa.direction = SA_IN;
+	return esp_cipher_init(&raw->open, &sa) == 0;
 }
 
-static bool raw_open(struct raw *raw, unsigned i, uint32_t len, const uint8_t iv[16])
+static void jobs_clear(struct raw_jobs *raw)
 {
-	uint8_t *data = raw->buffers[i];
-	uint8_t tag[32];
-	int out;
-
-	if (!raw->aead)
-		return raw_mac(raw, data, len, tag) && CRYPTO_memcmp(tag, raw->tags[i], TAG_LEN) == 0 &&
-		       EVP_DecryptInit_ex(raw->open, NULL, NULL, NULL, iv) &&
-		       EVP_DecryptUpdate(raw->open, data, &out, data, (int)len);
-	return EVP_DecryptInit_ex(raw->open, NULL, NULL, NULL, iv) && EVP_DecryptUpdate(raw->open, NULL, &out, iv, 8) &&
-	       EVP_DecryptUpdate(raw->open, data, &out, data, (int)len) &&
-	       EVP_CIPHER_CTX_ctrl(raw->open, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, raw->tags[i]) &&
-	       EVP_DecryptFinal_ex(raw->open, data, &out);
+	esp_cipher_clear(&raw->seal);
+	esp_cipher_clear(&raw->open);
+	free(raw->area);
 }
 
-static void raw_round(struct raw *raw, uint32_t size, struct sample *seal, struct sample *open)
+static void jobs_prepare(struct raw_jobs *raw, struct esp_cipher *cipher, uint32_t len)
 {
-	struct stopwatch sealing = {0}, opening = {0};
-	uint32_t len = (size + 2 + 15) & ~15u; /* with the ESP trailer, in whole blocks */
-	uint8_t ivs[BURST][16] = {0};
+	for (unsigned i = 0; i < BURST; i++)
+		raw->jobs[i] = (struct esp_job){.cipher = cipher,
+			.esp = raw->area + i * (size_t)FRAME_SIZE + FRAME_HEADROOM,
+			.seq = raw->seq + i + 1,
+			.text_len = len};
+}
 
-	if (raw->aead)
-		len = (size + 2 + 3) & ~3u;
-	for (unsigned burst = 0; burst < BURSTS_EACH; burst++) {
-		bool good = true;
+static void jobs_round(void *context, unsigned bursts, uint32_t size, struct series *seal, struct series *open)
+{
+	struct stopwatch watch;
+	struct raw_jobs *raw = context;
+	uint32_t len = (size + ESP_TRAILER_LEN + raw->suite->block - 1u) & ~(raw->suite->block - 1u);
+	bool good = true;
 
-		for (unsigned i = 0; i < BURST; i++, raw->counter++)
-			memcpy(ivs[i], &raw->counter, sizeof(raw->counter));
-		stopwatch_start(&sealing);
-		for (unsigned i = 0; i < BURST; i++)
-			good &= raw_seal(raw, i, len, ivs[i]);
-		stopwatch_stop(&sealing);
-		stopwatch_start(&opening);
-		for (unsigned i = 0; i < BURST; i++)
-			good &= raw_open(raw, i, len, ivs[i]);
-		stopwatch_stop(&opening);
-		expect(good, "the library failed");
+	for (unsigned i = 0; i < bursts; i++, raw->seq += BURST) {
+		jobs_prepare(raw, &raw->seal, len);
+		stopwatch_start(&watch);
+		esp_jobs_seal(raw->jobs, BURST);
+		stopwatch_stop(&watch, seal);
+		jobs_prepare(raw, &raw->open, len);
+		stopwatch_start(&watch);
+		esp_jobs_open(raw->jobs, BURST);
+		stopwatch_stop(&watch, open);
+		for (unsigned j = 0; j < BURST; j++)
+			good &= raw->jobs[j].good;
 	}
-	*seal = stopwatch_sample(&sealing, (double)BURSTS_EACH * BURST);
-	*open = stopwatch_sample(&opening, (double)BURSTS_EACH * BURST);
+	expect(good, "a suite's jobs failed");
 }
 
 /* ---- telling */
@@ -237,69 +218,97 @@ static int double_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static struct sample median(const struct sample *samples)
+/* A burst that was interrupted counts as one, however long. */
+static struct sample median(const struct series *series)
 {
-	double ns[ROUNDS], cycles[ROUNDS];
+	static double ns[ROUNDS_MAX * BURSTS_EACH], cycles[ROUNDS_MAX * BURSTS_EACH];
+	uint32_t count = series->count;
 
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		ns[i] = samples[i].ns;
-		cycles[i] = samples[i].cycles;
+	for (uint32_t i = 0; i < count; i++) {
+		ns[i] = series->samples[i].ns;
+		cycles[i] = series->samples[i].cycles;
 	}
-	qsort(ns, ROUNDS, sizeof(ns[0]), double_compare);
-	qsort(cycles, ROUNDS, sizeof(cycles[0]), double_compare);
-	return (struct sample){.ns = ns[ROUNDS / 2], .cycles = cycles[ROUNDS / 2]};
+	qsort(ns, count, sizeof(ns[0]), double_compare);
+	qsort(cycles, count, sizeof(cycles[0]), double_compare);
+	return (struct sample){.ns = ns[count / 2], .cycles = cycles[count / 2]};
 }
 
-static void tell(
-	const char *suite, const char *verb, uint32_t size, const struct sample *turns, const struct sample *raws)
+static void tell_row(const char *verb, const char *suite, uint32_t size, const char *unit, double value,
+	const char *base, double raw)
 {
-	struct sample turn = median(turns), raw = median(raws);
+	printf("{\"bench\": \"pipeline\", \"case\": \"%s %s %u\", \"value\": %.3f, \"unit\": \"%s\", "
+	       "\"baseline\": \"%s\", \"base_value\": %.3f}\n",
+		verb, suite, size, value, unit, base, raw);
+}
 
-	printf("{\"bench\": \"pipeline\", \"case\": \"%s %s %u\", \"value\": %.1f, \"unit\": \"ns\", \"baseline\": "
-	       "%.1f, "
-	       "\"ratio\": %.3f}\n",
-		verb, suite, size, turn.ns, raw.ns, turn.ns / raw.ns);
-	printf("{\"bench\": \"pipeline\", \"case\": \"%s %s %u\", \"value\": %.0f, \"unit\": \"cycles\", \"baseline\": "
-	       "%.0f, "
-	       "\"ratio\": %.3f}\n",
-		verb, suite, size, turn.cycles, raw.cycles, turn.cycles / raw.cycles);
-	printf("{\"bench\": \"pipeline\", \"case\": \"%s %s %u\", \"value\": %.3f, \"unit\": \"Mpps\", \"baseline\": "
-	       "%.3f, "
-	       "\"ratio\": %.3f}\n",
-		verb, suite, size, 1000 / turn.ns, 1000 / raw.ns, raw.ns / turn.ns);
+static void tell(const char *verb, const char *suite, uint32_t size, struct sample turn, const char *base,
+	struct sample raw, bool brief_rows)
+{
+	tell_row(verb, suite, size, "ns", turn.ns, base, raw.ns);
+	if (!brief_rows) {
+		tell_row(verb, suite, size, "cycles", turn.cycles, base, raw.cycles);
+		tell_row(verb, suite, size, "Mpps", 1000 / turn.ns, base, 1000 / raw.ns);
+	}
 	fflush(stdout);
 }
 
-static void measure(const struct suite_case *suite, uint32_t size)
-{
-	static struct sample turns_seal[ROUNDS], turns_open[ROUNDS], raws_seal[ROUNDS], raws_open[ROUNDS];
-	struct gateway *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
-	struct raw *raw = calloc(1, sizeof(*raw));
+/* ---- cases */
 
-	expect(a && b && raw && gateway_init(a, 0, suite->encr, suite->integ) == 0 &&
-			gateway_init(b, 1, suite->encr, suite->integ) == 0,
-		"out of memory");
-	a->resolver.mtu = b->resolver.mtu = 1600; /* 1400 bytes inside must fit */
-	raw_init(raw, suite);
-	pipeline_round(a, b, size, &turns_seal[0], &turns_open[0]); /* warm */
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		pipeline_round(a, b, size, &turns_seal[i], &turns_open[i]);
-		raw_round(raw, size, &raws_seal[i], &raws_open[i]);
+typedef void (*raw_round_fn)(void *context, unsigned bursts, uint32_t size, struct series *seal, struct series *open);
+
+static void measure(const struct esp_suite *suite, uint32_t size, struct effort effort, const char *base,
+	raw_round_fn raw_round, void *raw)
+{
+	static struct series turns[2], raws[2];
+	struct gateway *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
+
+	expect(a && b && gateway_init(a, 0, suite) == 0 && gateway_init(b, 1, suite) == 0, "out of memory");
+	a->resolver.mtu = b->resolver.mtu = 1600;			 /* PACKET_MAX bytes inside must fit */
+	pipeline_round(a, b, effort.bursts, size, &turns[0], &turns[1]); /* warm */
+	turns[0].count = turns[1].count = raws[0].count = raws[1].count = 0;
+	for (unsigned i = 0; i < effort.rounds; i++) {
+		pipeline_round(a, b, effort.bursts, size, &turns[0], &turns[1]);
+		raw_round(raw, effort.bursts, size, &raws[0], &raws[1]);
 	}
-	tell(suite->name, "seal", size, turns_seal, raws_seal);
-	tell(suite->name, "open", size, turns_open, raws_open);
-	raw_clear(raw);
+	for (unsigned i = 0; i < 2; i++)
+		tell(i ? "open" : "seal", suite->name, size, median(&turns[i]), base, median(&raws[i]),
+			effort.rounds < ROUNDS_MAX);
 	gateway_clear(a);
 	gateway_clear(b);
-	free(raw);
 	free(a);
 	free(b);
 }
 
-int main(void)
+static void measure_gcm(void)
 {
-	for (unsigned s = 0; s < ARRAY_LEN(suites); s++)
-		for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
-			measure(&suites[s], sizes[i]);
+	const struct esp_suite *suite = esp_suite_find(20, 256, 0);
+	static struct raw_gcm raw;
+
+	expect(raw_gcm_init(&raw), "intel-ipsec-mb does not run here");
+	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
+		measure(suite, sizes[i], full, BASELINE_GCM, gcm_round, &raw);
+	raw_gcm_clear(&raw);
+}
+
+static void measure_suite(const struct esp_suite *suite)
+{
+	static struct raw_jobs raw;
+
+	expect(jobs_init(&raw, suite), "a suite does not start");
+	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
+		measure(suite, sizes[i], brief, BASELINE_JOBS, jobs_round, &raw);
+	jobs_clear(&raw);
+}
+
+/* `pipeline gcm` leaves the shorter runs out. */
+int main(int argc, char **argv)
+{
+	const struct esp_suite *suite;
+
+	measure_gcm();
+	if (argc > 1 && strcmp(argv[1], "gcm") == 0)
+		return 0;
+	for (unsigned i = 0; (suite = esp_suite_at(i)); i++)
+		measure_suite(suite);
 	return 0;
 }

@@ -81,7 +81,7 @@ static inline void gateway_selector(struct selector *selector, const uint8_t net
 /* SA `index` of side 0 (192.0.2.1, 10.1/16) or 1 (192.0.2.2, 10.2/16): what one side sends by is what the other
  * receives by. */
 static inline void gateway_sa(struct gateway *gateway, uint32_t index, unsigned side, enum sa_direction direction,
-	uint16_t encr, uint16_t integ)
+	const struct esp_suite *suite)
 {
 	struct sa *sa = &gateway->sas[index];
 	bool first = (side == 0) == (direction == SA_OUT); /* the SA from side 0 to side 1 */
@@ -93,27 +93,27 @@ static inline void gateway_sa(struct gateway *gateway, uint32_t index, unsigned 
 	sa->protocol = 50;
 	sa->mode = SA_TUNNEL;
 	sa->spi = htonl(first ? 0x1111 : 0x2222);
-	sa->encr = encr;
-	sa->encr_key_bits = 256;
-	sa->integ = integ;
+	sa->encr = suite->encr;
+	sa->encr_key_bits = suite->encr_key_bits;
+	sa->integ = suite->integ;
 	sa->flags = SA_MSS_CLAMP;
 	sa->local = gateway_addr(side == 0 ? "192.0.2.1" : "192.0.2.2");
 	sa->remote = gateway_addr(side == 0 ? "192.0.2.2" : "192.0.2.1");
 	sa->replay_bits = 1024;
 	memset(sa->encr_key, first ? 1 : 2, sizeof(sa->encr_key));
-	memset(sa->integ_key, first ? 3 : 4, 32);
+	memset(sa->integ_key, first ? 3 : 4, suite->integ_key_len);
 	memset(sa->salt, first ? 5 : 6, sizeof(sa->salt));
 }
 
 /* SA 0 is inbound, SA 1 outbound, both of tunnel 0. */
-static inline int gateway_init(struct gateway *gateway, unsigned side, uint16_t encr, uint16_t integ)
+static inline int gateway_init(struct gateway *gateway, unsigned side, const struct esp_suite *suite)
 {
 	static const uint8_t nets[2][2] = {{10, 1}, {10, 2}};
 	int err;
 
 	memset(gateway, 0, sizeof(*gateway));
-	gateway_sa(gateway, 0, side, SA_IN, encr, integ);
-	gateway_sa(gateway, 1, side, SA_OUT, encr, integ);
+	gateway_sa(gateway, 0, side, SA_IN, suite);
+	gateway_sa(gateway, 1, side, SA_OUT, suite);
 	for (unsigned i = 0; i < 2; i++)
 		gateway->tunnels[i] = (struct tunnel){.out_sa = SA_NONE,
 			.state = TUNNEL_LIVE,
