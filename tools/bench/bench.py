@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 bench.py [pipeline|wire|memory ...]: run the benchmarks, print a table, write build/bench.json: an array of
-{bench, case, value, unit, baseline, ratio}. Ratio is value / the baseline's value in the same run; where runs alternate
-between subjects, values are medians. Quote the ratios: absolute values move with the machine.
+{bench, case, value, unit, baseline, base_value, ratio, difference}: the baseline's value is of the same run, ratio and
+difference are to it; where runs alternate between subjects, values are medians. Quote the ratios: absolute values move with the machine.
 """
 
 import json
@@ -21,7 +21,7 @@ import wire  # noqa: E402
 from lab.shell import Failed  # noqa: E402
 
 BENCHES = {"pipeline": pipeline.run, "wire": wire.run, "memory": memory.run}
-COLUMNS = ("bench", "case", "value", "unit", "baseline", "ratio")
+COLUMNS = ("bench", "case", "value", "unit", "baseline", "base_value", "ratio", "difference")
 
 
 def text(value):
@@ -35,7 +35,7 @@ def text(value):
 def table(rows):
     cells = [COLUMNS] + [tuple(text(row[c]) for c in COLUMNS) for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
-    number = (False, False, True, False, False, True)
+    number = (False, False, True, False, False, True, True, True)
     return "\n".join("  ".join(f"{cell:>{w}}" if right else f"{cell:<{w}}" for cell, w, right in
                                zip(line, widths, number)).rstrip() for line in cells)
 

@@ -5,8 +5,8 @@
 #define ESPALIER_TOOLS_BENCH_RAW_GCM_H
 
 #include "agent/port.h"
+#include "agent/suite_mb.h"
 
-#include <intel-ipsec-mb.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #define RAW_OFFSET FRAME_HEADROOM /* of the text in its chunk */
 
 struct raw_gcm {
-	IMB_MGR *manager;
+	const IMB_MGR *library;
 	struct gcm_key_data *key;
 	uint8_t *area; /* RAW_BURST chunks */
 	uint64_t counter;
@@ -34,23 +34,18 @@ static inline bool raw_gcm_init(struct raw_gcm *raw)
 	static const uint8_t key[RAW_KEY] = {7};
 
 	memset(raw, 0, sizeof(*raw));
-	raw->manager = alloc_mb_mgr(0);
+	raw->library = mb_functions();
 	raw->key = aligned_alloc(64, (sizeof(*raw->key) + 63) & ~(size_t)63);
 	raw->area = aligned_alloc(FRAME_SIZE, RAW_BURST * (size_t)FRAME_SIZE);
-	if (!raw->manager || !raw->key || !raw->area)
+	if (!raw->library || !raw->key || !raw->area)
 		return false;
-	init_mb_mgr_auto(raw->manager, NULL);
-	if (imb_get_errno(raw->manager))
-		return false;
-	IMB_AES256_GCM_PRE(raw->manager, key, raw->key);
+	IMB_AES256_GCM_PRE(raw->library, key, raw->key);
 	memset(raw->area, 1, RAW_BURST * (size_t)FRAME_SIZE);
 	return true;
 }
 
 static inline void raw_gcm_clear(struct raw_gcm *raw)
 {
-	if (raw->manager)
-		free_mb_mgr(raw->manager);
 	free(raw->key);
 	free(raw->area);
 }
@@ -77,7 +72,7 @@ static inline void raw_gcm_seal(struct raw_gcm *raw, uint32_t len)
 	for (unsigned i = 0; i < RAW_BURST; i++) {
 		uint8_t *text = raw_gcm_text(raw, i);
 
-		IMB_AES256_GCM_ENC(raw->manager, raw->key, &context, text, text, len, raw->ivs[i], text - RAW_AAD,
+		IMB_AES256_GCM_ENC(raw->library, raw->key, &context, text, text, len, raw->ivs[i], text - RAW_AAD,
 			RAW_AAD, raw->tags[i], RAW_TAG);
 	}
 }
@@ -92,7 +87,7 @@ static inline bool raw_gcm_open(struct raw_gcm *raw, uint32_t len)
 	for (unsigned i = 0; i < RAW_BURST; i++) {
 		uint8_t *text = raw_gcm_text(raw, i);
 
-		IMB_AES256_GCM_DEC(raw->manager, raw->key, &context, text, text, len, raw->ivs[i], text - RAW_AAD,
+		IMB_AES256_GCM_DEC(raw->library, raw->key, &context, text, text, len, raw->ivs[i], text - RAW_AAD,
 			RAW_AAD, tag, RAW_TAG);
 		good &= memcmp(tag, raw->tags[i], RAW_TAG) == 0;
 	}
