@@ -52,7 +52,7 @@ unsigned fragment_count(const uint8_t *packet, const struct inner *inner, uint32
 	uint32_t header_len = inner->payload_off, left = inner->len - header_len;
 	unsigned count = 0;
 
-	if (inner->family != 4 || inner->dont_fragment || mtu < INNER_IPV4_MTU_MIN || mtu > FRAME_DATA_MAX)
+	if (inner->family != 4 || inner->dont_fragment || mtu < INNER_IPV4_MTU_MIN || mtu > JUMBO_DATA_MAX)
 		return 0;
 	do {
 		uint32_t take = payload_fitting(header_len, mtu, left);

@@ -15,8 +15,9 @@
  * mtu too small). */
 unsigned fragment_count(const uint8_t *packet, const struct inner *inner, uint32_t mtu);
 /*
- * Split into `count` frames (from fragment_count) with chunks of the caller's, other than the packet's. Each
- * out[i].data is an IPv4 packet with FRAME_HEADROOM before it; `meta` is left alone.
+ * Split into `count` frames (from fragment_count) with buffers of the caller's that hold `mtu` bytes of packet
+ * (frame_alloc), other than the packet's. Each out[i].data is an IPv4 packet with FRAME_HEADROOM before it; `meta` is
+ * left alone.
  */
 void fragment_split(const uint8_t *packet, const struct inner *inner, uint32_t mtu, struct frame *out, unsigned count);
 

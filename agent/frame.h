@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One packet in a worker's hands. The bytes live in a UMEM chunk (or test memory) of FRAME_SIZE; `data` moves inside it
- * as headers come and go: before it at least FRAME_HEADROOM bytes are free when a frame comes from a port, behind it
- * FRAME_TAILROOM for padding and ICV if the packet is no longer than FRAME_DATA_MAX.
+ * One packet in a worker's hands. The bytes live in a buffer of `size` bytes: a UMEM chunk of FRAME_SIZE, a jumbo
+ * buffer of JUMBO_SIZE (umem.h), or test memory. `data` moves inside it as headers come and go: before it at least
+ * FRAME_HEADROOM bytes are free when a frame comes from a port, behind it FRAME_TAILROOM for padding and ICV if the
+ * packet is no longer than FRAME_DATA_MAX in a chunk, JUMBO_DATA_MAX in a jumbo buffer.
  */
 #ifndef ESPALIER_AGENT_FRAME_H
 #define ESPALIER_AGENT_FRAME_H
@@ -16,13 +17,15 @@
 #define FRAME_HEADROOM 256u /* XDP_PACKET_HEADROOM */
 #define FRAME_TAILROOM 64u
 #define FRAME_DATA_MAX (FRAME_SIZE - FRAME_HEADROOM - FRAME_TAILROOM)
+#define JUMBO_SIZE     16384u
+#define JUMBO_DATA_MAX (JUMBO_SIZE - FRAME_HEADROOM - FRAME_TAILROOM)
 
 struct frame {
-	uint8_t *chunk; /* start of the FRAME_SIZE bytes */
+	uint8_t *chunk; /* start of the buffer */
 	uint8_t *data;	/* first byte of the packet as it stands: link header, or network header after frame_pull */
 	uint32_t len;
-	struct packet_meta
-		meta; /* copied out of the 16 bytes that XDP puts before the Ethernet header (bpf/contract.h) */
+	uint32_t size;		 /* bytes of the buffer */
+	struct packet_meta meta; /* copied out of the 16 bytes that XDP puts before the frame (bpf/contract.h) */
 };
 
 static inline uint32_t frame_headroom(const struct frame *frame)
@@ -32,7 +35,7 @@ static inline uint32_t frame_headroom(const struct frame *frame)
 
 static inline uint32_t frame_tailroom(const struct frame *frame)
 {
-	return (uint32_t)(frame->chunk + FRAME_SIZE - (frame->data + frame->len));
+	return (uint32_t)(frame->chunk + frame->size - (frame->data + frame->len));
 }
 
 /* Take `len` bytes off the front; the caller has checked that they are there. */

@@ -80,8 +80,7 @@ static void out_tell_sender(
 
 	if (!out_icmp_allowed(worker) || !out_own_address(worker->shared, inner->family, &own))
 		return;
-	answer.chunk = chunk_take(&worker->cache);
-	if (!answer.chunk)
+	if (!frame_alloc(&worker->cache, &answer, FRAME_DATA_MAX))
 		return;
 	if (!icmp_error_build(
 		    &answer, kind, frame->data, inner, inner->family == 4 ? own.bytes + 12 : own.bytes, mtu)) {
@@ -122,8 +121,7 @@ static enum drop_reason out_too_big(
 	}
 	memset(pieces, 0, sizeof(pieces));
 	for (unsigned i = 0; i < count; i++) {
-		pieces[i].chunk = chunk_take(&worker->cache);
-		if (pieces[i].chunk)
+		if (frame_alloc(&worker->cache, &pieces[i], mtu))
 			continue;
 		while (i--)
 			chunk_give(&worker->cache, pieces[i].chunk);

@@ -6,13 +6,18 @@
 #include <string.h>
 #include <sys/mman.h>
 
+static uint64_t umem_mapped(const struct umem *umem)
+{
+	return umem->bytes + (uint64_t)JUMBO_COUNT * JUMBO_SIZE;
+}
+
 int umem_init(struct umem *umem, uint32_t count)
 {
 	memset(umem, 0, sizeof(*umem));
 	umem->count = count;
 	umem->bytes = (uint64_t)count * FRAME_SIZE;
-	umem->area =
-		mmap(NULL, umem->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	umem->area = mmap(
+		NULL, umem_mapped(umem), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (umem->area == MAP_FAILED) {
 		umem->area = NULL;
 		return -errno;
@@ -27,6 +32,9 @@ int umem_init(struct umem *umem, uint32_t count)
 	for (uint32_t i = 0; i < count; i++)
 		umem->free[i] = count - 1 - i;
 	umem->free_count = count;
+	for (uint32_t i = 0; i < JUMBO_COUNT; i++)
+		umem->jumbo[i] = JUMBO_COUNT - 1 - i;
+	umem->jumbo_count = JUMBO_COUNT;
 	pthread_spin_init(&umem->lock, PTHREAD_PROCESS_PRIVATE);
 	return 0;
 }
@@ -34,7 +42,7 @@ int umem_init(struct umem *umem, uint32_t count)
 void umem_clear(struct umem *umem)
 {
 	if (umem->area)
-		munmap(umem->area, umem->bytes);
+		munmap(umem->area, umem_mapped(umem));
 	free(umem->free);
 	free(umem->holder);
 	memset(umem, 0, sizeof(*umem));
@@ -48,6 +56,36 @@ uint32_t umem_free_count(struct umem *umem)
 	count = umem->free_count;
 	pthread_spin_unlock(&umem->lock);
 	return count;
+}
+
+uint32_t umem_jumbo_count(struct umem *umem)
+{
+	uint32_t count;
+
+	pthread_spin_lock(&umem->lock);
+	count = umem->jumbo_count;
+	pthread_spin_unlock(&umem->lock);
+	return count;
+}
+
+uint8_t *jumbo_take(struct umem *umem)
+{
+	uint8_t *at = NULL;
+
+	pthread_spin_lock(&umem->lock);
+	if (umem->jumbo_count)
+		at = umem->area + umem->bytes + (uint64_t)umem->jumbo[--umem->jumbo_count] * JUMBO_SIZE;
+	pthread_spin_unlock(&umem->lock);
+	return at;
+}
+
+void jumbo_give(struct umem *umem, const uint8_t *at)
+{
+	uint32_t number = (uint32_t)(((uint64_t)(at - umem->area) - umem->bytes) / JUMBO_SIZE);
+
+	pthread_spin_lock(&umem->lock);
+	umem->jumbo[umem->jumbo_count++] = number;
+	pthread_spin_unlock(&umem->lock);
 }
 
 void chunk_cache_init(struct chunk_cache *cache, struct umem *umem)

@@ -63,6 +63,7 @@ static uint32_t xsk_queue_recv(struct port_queue *head, struct frame *frames, ui
 		frame->chunk = chunk_at(queue->umem, number);
 		frame->data = start;
 		frame->len = desc->len;
+		frame->size = FRAME_SIZE;
 		__builtin_prefetch(start);
 		__builtin_prefetch(start + 64);
 	}

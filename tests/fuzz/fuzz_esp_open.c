@@ -151,7 +151,7 @@ static void try_fragments(const struct lab_frame *lab, const struct inner *inner
 	unsigned count = fragment_count(lab->frame.data, inner, MTU);
 
 	for (unsigned i = 0; i < count; i++)
-		frames[i] = (struct frame){.chunk = parts[i].chunk};
+		frames[i] = (struct frame){.chunk = parts[i].chunk, .size = FRAME_SIZE};
 	if (!count)
 		return;
 	fragment_split(lab->frame.data, inner, MTU, frames, count);
@@ -168,6 +168,7 @@ static void try_icmp_error(const struct lab_frame *lab, const struct inner *inne
 	struct inner error;
 
 	out.frame.chunk = out.chunk;
+	out.frame.size = sizeof(out.chunk);
 	if (!icmp_error_build(&out.frame, ICMP_TOO_BIG, lab->frame.data, inner, source, MTU))
 		return;
 	if (!inner_parse(out.frame.data, out.frame.len, &error) || error.len != out.frame.len)

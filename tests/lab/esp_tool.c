@@ -190,7 +190,7 @@ static json_t *answer_packet(const json_t *request, bool outbound)
 	static uint8_t chunk[FRAME_SIZE];
 	static struct sa_run run;
 	static struct sa_context ctx;
-	struct frame frame = {.chunk = chunk, .data = chunk + FRAME_HEADROOM};
+	struct frame frame = {.chunk = chunk, .size = sizeof(chunk), .data = chunk + FRAME_HEADROOM};
 	struct tunnel tunnel = {.state = TUNNEL_LIVE, .mode = get_mode(request), .options = get_options(request)};
 	struct sa sa;
 	enum drop_reason reason = DROP_SA_BROKEN;

@@ -28,6 +28,7 @@ static inline struct frame *lab_frame_set(struct lab_frame *lab, const void *dat
 {
 	memset(lab, 0, sizeof(*lab));
 	lab->frame.chunk = lab->chunk;
+	lab->frame.size = sizeof(lab->chunk);
 	lab->frame.data = lab->chunk + FRAME_HEADROOM;
 	lab->frame.len = (uint32_t)len;
 	if (len)

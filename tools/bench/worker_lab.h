@@ -172,7 +172,7 @@ static inline struct port *gateway_port(struct gateway *gateway, uint32_t slot)
 /* A frame of the test's with `len` bytes of packet behind an Ethernet header. The chunk is NULL when none is left. */
 static inline struct frame gateway_frame(struct gateway *gateway, const void *packet, uint32_t len)
 {
-	struct frame frame = {.chunk = chunk_take(&gateway->cache), .len = 14 + len};
+	struct frame frame = {.chunk = chunk_take(&gateway->cache), .size = FRAME_SIZE, .len = 14 + len};
 
 	if (!frame.chunk)
 		return frame;
