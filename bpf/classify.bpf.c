@@ -99,47 +99,49 @@ static __always_inline int neighbor_discovery(const struct packet *packet)
 	       type >= ICMPV6_ND_FIRST && type <= ICMPV6_ND_LAST;
 }
 
-static __always_inline int policy_ask(const struct packet *packet, struct flow *flow)
+/* The question but for whose side is which. */
+static __always_inline void question_init(struct policy_question *q, const struct packet *packet)
 {
-	return packet->family == 4 ? policy4_ask(flow) : policy6_ask(flow);
+	q->protocol = packet->protocol;
+	q->has_ports = packet->has_ports;
+	q->later = packet->later;
+	q->family = packet->family;
 }
 
 /* As it leaves here: source is local, destination remote. */
-static __always_inline int policy_ask_outbound(const struct packet *packet, struct flow *flow)
+static __always_inline int policy_ask_outbound(const struct packet *packet, struct policy_question *q)
 {
-	__builtin_memcpy(flow->local, &packet->source, sizeof(flow->local));
-	__builtin_memcpy(flow->remote, &packet->destination, sizeof(flow->remote));
-	flow->local_port = packet->source_port;
-	flow->remote_port = packet->destination_port;
-	flow->protocol = packet->protocol;
-	flow->has_ports = packet->has_ports;
-	flow->later = packet->later;
-	return policy_ask(packet, flow);
+	question_init(q, packet);
+	__builtin_memcpy(q->local, &packet->source, sizeof(q->local));
+	__builtin_memcpy(q->remote, &packet->destination, sizeof(q->remote));
+	q->local_port = packet->source_port;
+	q->remote_port = packet->destination_port;
+	return policy_ask(q);
 }
 
 /* As it arrives from outside: destination is local, source remote. */
-static __always_inline int policy_ask_inbound(const struct packet *packet, struct flow *flow)
+static __always_inline int policy_ask_inbound(const struct packet *packet, struct policy_question *q)
 {
-	__builtin_memcpy(flow->local, &packet->destination, sizeof(flow->local));
-	__builtin_memcpy(flow->remote, &packet->source, sizeof(flow->remote));
-	flow->local_port = packet->destination_port;
-	flow->remote_port = packet->source_port;
-	flow->protocol = packet->protocol;
-	flow->has_ports = packet->has_ports;
-	flow->later = packet->later;
-	return policy_ask(packet, flow);
+	question_init(q, packet);
+	__builtin_memcpy(q->local, &packet->destination, sizeof(q->local));
+	__builtin_memcpy(q->remote, &packet->source, sizeof(q->remote));
+	q->local_port = packet->destination_port;
+	q->remote_port = packet->source_port;
+	return policy_ask(q);
 }
 
 /* Plaintext from outside: what a tunnel should have brought must not come in clear (RFC 4301 5.2 step 4). */
 static __always_inline int plaintext_in(const struct packet *packet)
 {
-	struct flow flow = {};
+	struct policy_question q = {};
 
-	switch (policy_ask_inbound(packet, &flow)) {
+	switch (policy_ask_inbound(packet, &q)) {
 	case POLICY_PROTECT:
 		return DROP_PLAINTEXT_IN;
 	case POLICY_DISCARD:
 		return DROP_POLICY_DROP;
+	case POLICY_ANSWER_BUSY:
+		return DROP_XDP_ERROR;
 	default:
 		/* A later fragment is harmless without its first one, which has the ports and was judged by them. */
 		return VERDICT_PASS;
@@ -224,10 +226,10 @@ static __always_inline int local_in(struct xdp_md *ctx, const struct packet *pac
 }
 
 static __always_inline int protect(
-	const struct packet *packet, const struct flow *flow, __u8 flags, struct packet_meta *meta)
+	const struct packet *packet, const struct policy_question *q, __u8 flags, struct packet_meta *meta)
 {
 	meta->flags = flags;
-	meta->index = flow->tunnel;
+	meta->index = q->tunnel;
 	meta_set(meta, packet, META_PLAIN_OUT, packet->payload_off);
 	return VERDICT_REDIRECT;
 }
@@ -235,17 +237,19 @@ static __always_inline int protect(
 /* From the host through the IPsec device: the kernel already chose it, so what no policy covers has no other way. */
 static __always_inline int host_out(const struct packet *packet, struct packet_meta *meta)
 {
-	struct flow flow = {};
+	struct policy_question q = {};
 
 	if (destination_special(packet) || neighbor_discovery(packet))
 		return DROP_POLICY_NONE;
-	switch (policy_ask_outbound(packet, &flow)) {
+	switch (policy_ask_outbound(packet, &q)) {
 	case POLICY_PROTECT:
-		return protect(packet, &flow, META_FROM_HOST, meta);
+		return protect(packet, &q, META_FROM_HOST, meta);
 	case POLICY_DISCARD:
 		return DROP_POLICY_DROP;
 	case POLICY_ANSWER_PORTS:
 		return DROP_FRAGMENT_PORTS;
+	case POLICY_ANSWER_BUSY:
+		return DROP_XDP_ERROR;
 	default:
 		return DROP_POLICY_NONE;
 	}
@@ -254,15 +258,17 @@ static __always_inline int host_out(const struct packet *packet, struct packet_m
 /* Passing through this gateway. */
 static __always_inline int transit(const struct packet *packet, struct packet_meta *meta)
 {
-	struct flow flow = {};
+	struct policy_question q = {};
 
-	switch (policy_ask_outbound(packet, &flow)) {
+	switch (policy_ask_outbound(packet, &q)) {
 	case POLICY_PROTECT:
-		return protect(packet, &flow, 0, meta);
+		return protect(packet, &q, 0, meta);
 	case POLICY_DISCARD:
 		return DROP_POLICY_DROP;
 	case POLICY_ANSWER_PORTS:
 		return DROP_FRAGMENT_PORTS;
+	case POLICY_ANSWER_BUSY:
+		return DROP_XDP_ERROR;
 	case POLICY_BYPASS:
 		return VERDICT_PASS;
 	default:

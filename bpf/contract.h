@@ -10,8 +10,9 @@
  *   sa_run      array, mmap              SA index -> struct sa_run           agent                 all
  *   tunnel      array, mmap              tunnel id -> struct tunnel          IKE daemon            agent, XDP, tools
  *   spi_in      hash                     struct spi_key -> u32 SA index      IKE daemon            XDP, tools
- *   policy4     LPM trie                 struct policy4_key -> struct policy4   IKE daemon         XDP, tools
- *   policy6     LPM trie                 struct policy6_key -> struct policy6   IKE daemon         XDP, tools
+ *   policy4     hash                     struct policy4_key -> struct policy4   IKE daemon         XDP, tools
+ *   policy6     hash                     struct policy6_key -> struct policy6   IKE daemon         XDP, tools
+ *   policy_lens array[2], mmap           0: IPv4, 1: IPv6 -> struct policy_lens IKE daemon         XDP, tools
  *   local_addr  hash                     struct addr16 -> u32 ifindex        agent                 XDP
  *   port        hash                     u32 ifindex -> struct port_info     agent                 XDP, tools
  *   xsks        xskmap                   slot * QUEUES_MAX + queue -> socket agent                 XDP
@@ -35,7 +36,7 @@
 #define WORKERS_MAX	     64u
 #define SA_COUNT_DEFAULT     4096u /* slots of sa and sa_run */
 #define TUNNEL_COUNT_DEFAULT 2048u
-#define POLICY_COUNT_DEFAULT 4096u /* prefixes per trie */
+#define POLICY_COUNT_DEFAULT 4096u /* prefixes per family */
 #define LOCAL_ADDR_COUNT     1024u
 #define EVENTS_BYTES	     (64u * 1024u)
 
@@ -89,7 +90,8 @@
 	X(AGENT_DOWN, warn, "no AF_XDP socket on this queue: the agent is not running; nothing leaves in clear")       \
 	X(HELD_OVERFLOW, info, "waiting for an SA, and the queue of waiting packets is full")                          \
 	X(CRYPTO_ERROR, alert, "the crypto library reported an error while sealing")                                   \
-	X(XDP_ERROR, alert, "the XDP program could not write its metadata")                                            \
+	X(XDP_ERROR, alert,                                                                                            \
+		"the XDP program could not write its metadata, or a policy changed again and again under it")          \
 	X(FRAGMENT_PORTS, warn,                                                                                        \
 		"a later fragment has no ports, and the policy of its addresses names ports (RFC 4301 7)")             \
 	X(ECN_MISMATCH, warn,                                                                                          \
@@ -320,9 +322,10 @@ struct spi_key {
 };
 
 /* ---- policy --------------------------------------------------------------------------------------------------
- * The trie is asked with the remote address: the destination of outbound packets, the source of inbound plaintext.
- * Behind a prefix stand its selectors and those of all shorter prefixes that cover it, in the order in which they are
- * asked (priority, then the longer prefix), so that one look-up is enough. The first that matches decides.
+ * The maps are asked with the remote address: the destination of outbound packets, the source of inbound plaintext;
+ * first under the longest prefix length in use, then under the next shorter one, until there is an entry. Behind a
+ * prefix stand its selectors and those of all shorter prefixes that cover it, in the order in which they are asked
+ * (priority, then the longer prefix), so that the first entry is enough. The first selector that matches decides.
  */
 /* The local range lies inside the (wider) remote range, as with 10.1.0.0/16 to 0.0.0.0/0: the selector does not match
  * between two addresses of the local range. Those are neighbours, not the other side of the tunnel, and this host stays
@@ -367,13 +370,34 @@ struct policy6_selector {
 	__u8 reserved;
 	__u32 tunnel;
 };
+/*
+ * A hash map gives the memory of a replaced entry away at once, while another CPU may still read it. So an entry names
+ * its key and carries the number of its writing twice, different with every writing: a reader takes what it read if key
+ * and numbers are still the same afterwards, and else asks again.
+ */
 struct policy4 {
 	__u32 count;
+	__u32 generation;
+	struct policy4_key key;
 	struct policy4_selector selectors[POLICY_SELECTORS_MAX];
+	__u32 generation_end;
 };
 struct policy6 {
 	__u32 count;
+	__u32 generation;
+	struct policy6_key key;
 	struct policy6_selector selectors[POLICY_SELECTORS_MAX];
+	__u32 generation_end;
+};
+
+/*
+ * The prefix lengths in use, as a list from the longest to the shortest: next[POLICY_LENS_HEAD] is the first one plus
+ * 1, next[n] the one that follows length n plus 1; 0 ends the list. A length comes in by two stores of a byte (its own
+ * successor, then its predecessor's) and goes by one, so that a reader always stands on the way to the end.
+ */
+#define POLICY_LENS_HEAD 129u
+struct policy_lens {
+	__u8 next[136];
 };
 
 /* ---- ports and workers --------------------------------------------------------------------------------------- */
@@ -419,6 +443,8 @@ _Static_assert(sizeof(struct tunnel) == 88 + 2 * 40 * SELECTORS_MAX, "struct tun
 _Static_assert(sizeof(struct spi_key) == 24, "struct spi_key is part of the pinned layout");
 _Static_assert(sizeof(struct policy4_selector) == 32, "struct policy4_selector is part of the pinned layout");
 _Static_assert(sizeof(struct policy6_selector) == 80, "struct policy6_selector is part of the pinned layout");
+_Static_assert(sizeof(struct policy4) == 20 + 32 * POLICY_SELECTORS_MAX, "struct policy4 is part of the pinned layout");
+_Static_assert(sizeof(struct policy6) == 32 + 80 * POLICY_SELECTORS_MAX, "struct policy6 is part of the pinned layout");
 _Static_assert(sizeof(struct worker_stat) == 64 + 16 * DROP_SLOTS, "struct worker_stat is part of the pinned layout");
 _Static_assert(DROP_REASON_COUNT <= DROP_SLOTS, "raise DROP_SLOTS");
 #endif

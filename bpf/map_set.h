@@ -16,8 +16,9 @@
 	X(sa_run, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct sa_run))                                                        \
 	X(tunnel, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct tunnel))                                                        \
 	X(spi_in, BPF_MAP_TYPE_HASH, sizeof(struct spi_key), 4)                                                        \
-	X(policy4, BPF_MAP_TYPE_LPM_TRIE, sizeof(struct policy4_key), sizeof(struct policy4))                          \
-	X(policy6, BPF_MAP_TYPE_LPM_TRIE, sizeof(struct policy6_key), sizeof(struct policy6))                          \
+	X(policy4, BPF_MAP_TYPE_HASH, sizeof(struct policy4_key), sizeof(struct policy4))                              \
+	X(policy6, BPF_MAP_TYPE_HASH, sizeof(struct policy6_key), sizeof(struct policy6))                              \
+	X(policy_lens, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct policy_lens))                                              \
 	X(local_addr, BPF_MAP_TYPE_HASH, sizeof(struct addr16), 4)                                                     \
 	X(port, BPF_MAP_TYPE_HASH, 4, sizeof(struct port_info))                                                        \
 	X(xsks, BPF_MAP_TYPE_XSKMAP, 4, 4)                                                                             \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* The maps of contract.h. User space sets the sizes of sa, sa_run, tunnel and the policy tries before loading. */
+/* The maps of contract.h. User space sets the sizes of sa, sa_run, tunnel and the policies before loading. */
 #ifndef ESPALIER_BPF_MAPS_BPF_H
 #define ESPALIER_BPF_MAPS_BPF_H
 
@@ -48,7 +48,7 @@ struct {
 } spi_in SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, POLICY_COUNT_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct policy4_key);
@@ -56,12 +56,20 @@ struct {
 } policy4 SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, POLICY_COUNT_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct policy6_key);
 	__type(value, struct policy6);
 } policy6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct policy_lens);
+} policy_lens SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The policy set over the tries: every change is worked out in memory first (policy_table.h), then written entry by
+ * The policy set over the maps: every change is worked out in memory first (policy_table.h), then written entry by
  * entry, and taken back if an entry cannot be written. Each entry changes at once, so a packet sees the old or the new
  * answer.
  */
 #include "bpf/policy.h"
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/own.h"
+#include "bpf/policy_lens.h"
 #include "bpf/policy_table.h"
 #include "bpf/sadb_private.h"
 
@@ -18,206 +20,217 @@
 
 struct policy_set {
 	struct sadb *db;
-	struct policy_table table;
-	struct trie_prefix *installed; /* prefixes that stand in the tries, also those of an earlier writer */
-	uint32_t installed_count;
-	uint32_t installed_capacity;
+	struct policy_table table; /* its installed nodes are what stands in the maps, also of an earlier writer */
+	uint32_t installed[2][PREFIX_LENS]; /* entries in the maps by family (IPv4, IPv6) and length */
+	uint32_t installed_count[2];
 	uint32_t next_id;
+	uint32_t generation; /* of the last entry written */
+	uint64_t visit;	     /* number of the last change: marks the nodes that it has seen */
 };
 
-/* One trie entry to change. */
+/* One entry to change. */
 struct policy_op {
-	struct trie_prefix prefix;
+	struct policy_node *node;
 	bool existed;
 	bool remove;
-	union policy_entry before;
-	union policy_entry after;
+	union policy_entry *before; /* what an earlier writer left; it is in no table */
 };
 
 struct policy_ops {
 	struct policy_op *list;
 	uint32_t count;
 	uint32_t capacity;
+	uint32_t applied;
 };
 
-union policy_key {
-	struct policy4_key v4;
-	struct policy6_key v6;
-};
+/* ---- maps ---- */
 
-/* ---- tries ---- */
-
-static int trie_fd(const struct policy_set *set, uint8_t family)
+static unsigned family_index(const struct policy_prefix *prefix)
 {
-	return set->db->fds[family == 4 ? MAP_policy4 : MAP_policy6];
+	return prefix->family == 4 ? 0 : 1;
 }
 
-/* One entry stays unused: a full trie refuses even to replace one before Linux 6.13. */
-static uint32_t trie_room(const struct policy_set *set, uint8_t family)
+static enum map_id family_map(unsigned index)
 {
-	return set->db->entries[family == 4 ? MAP_policy4 : MAP_policy6] - 1;
+	return index == 0 ? MAP_policy4 : MAP_policy6;
 }
 
-static union policy_key trie_key(const struct trie_prefix *prefix)
+static int family_fd(const struct policy_set *set, const struct policy_prefix *prefix)
 {
-	union policy_key key;
+	return set->db->fds[family_map(family_index(prefix))];
+}
 
-	memset(&key, 0, sizeof(key));
-	if (prefix->family == 4) {
-		key.v4.prefix_len = prefix->len;
-		memcpy(key.v4.remote, prefix->bytes, sizeof(key.v4.remote));
-	} else {
-		key.v6.prefix_len = prefix->len;
-		memcpy(key.v6.remote, prefix->bytes, sizeof(key.v6.remote));
-	}
+/* The key of either family: its length, then its bytes. */
+static struct policy6_key map_key(const struct policy_prefix *prefix)
+{
+	struct policy6_key key = {.prefix_len = prefix->len};
+
+	_Static_assert(offsetof(struct policy4_key, remote) == offsetof(struct policy6_key, remote), "one form");
+	memcpy(key.remote, prefix->bytes, sizeof(key.remote));
 	return key;
 }
 
-static int trie_write(const struct policy_set *set, const struct trie_prefix *prefix, const union policy_entry *entry)
+/* The entry first, then its length, so that the length leads somewhere. */
+static int entry_write(struct policy_set *set, struct policy_node *node, union policy_entry *entry)
 {
-	union policy_key key = trie_key(prefix);
+	const struct policy_prefix *prefix = &node->prefix;
+	unsigned family = family_index(prefix);
+	struct policy6_key key = map_key(prefix);
+	int err;
 
-	return bpf_map_update_elem(trie_fd(set, prefix->family), &key, entry, BPF_ANY);
-}
-
-static int trie_delete(const struct policy_set *set, const struct trie_prefix *prefix)
-{
-	union policy_key key = trie_key(prefix);
-	int err = bpf_map_delete_elem(trie_fd(set, prefix->family), &key);
-
-	return err == -ENOENT ? 0 : err;
-}
-
-static int trie_read(const struct policy_set *set, const struct trie_prefix *prefix, union policy_entry *entry)
-{
-	union policy_key key = trie_key(prefix);
-
-	return bpf_map_lookup_elem(trie_fd(set, prefix->family), &key, entry);
-}
-
-/* ---- what is installed ---- */
-
-static bool installed_has(const struct policy_set *set, const struct trie_prefix *prefix)
-{
-	for (uint32_t i = 0; i < set->installed_count; i++)
-		if (prefix_same(&set->installed[i], prefix))
-			return true;
-	return false;
-}
-
-static uint32_t installed_of(const struct policy_set *set, uint8_t family)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < set->installed_count; i++)
-		count += set->installed[i].family == family;
-	return count;
-}
-
-static int installed_reserve(struct policy_set *set, uint32_t more)
-{
-	uint32_t capacity = set->installed_capacity ? set->installed_capacity : 64;
-	struct trie_prefix *list;
-
-	while (capacity < set->installed_count + more)
-		capacity *= 2;
-	if (capacity == set->installed_capacity)
-		return 0;
-	list = reallocarray(set->installed, capacity, sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	set->installed = list;
-	set->installed_capacity = capacity;
+	set->generation++;
+	if (family == 0)
+		entry->v4.generation = entry->v4.generation_end = set->generation;
+	else
+		entry->v6.generation = entry->v6.generation_end = set->generation;
+	err = bpf_map_update_elem(family_fd(set, prefix), &key, entry, BPF_ANY);
+	if (err)
+		return err == -E2BIG ? -ENOSPC : err;
+	node->foreign = false;
+	if (!node->installed) {
+		node->installed = true;
+		set->installed[family][prefix->len]++;
+		set->installed_count[family]++;
+	}
+	policy_lens_insert(&set->db->policy_lens[family], prefix->len);
 	return 0;
 }
 
-static void installed_remove(struct policy_set *set, const struct trie_prefix *prefix)
+static int entry_build_write(struct policy_set *set, struct policy_node *node)
 {
-	for (uint32_t i = 0; i < set->installed_count; i++) {
-		if (!prefix_same(&set->installed[i], prefix))
-			continue;
-		set->installed[i] = set->installed[--set->installed_count];
-		return;
-	}
+	union policy_entry entry;
+	int count = policy_entry_build(&set->table, &node->prefix, &entry);
+
+	return count < 0 ? count : entry_write(set, node, &entry);
 }
 
-static int installed_adopt(struct policy_set *set, uint8_t family)
+/* The last entry of a length away, then the length. */
+static int entry_delete(struct policy_set *set, struct policy_node *node)
 {
-	int fd = trie_fd(set, family);
-	union policy_key key;
+	const struct policy_prefix *prefix = &node->prefix;
+	unsigned family = family_index(prefix);
+	struct policy6_key key = map_key(prefix);
+	int err = bpf_map_delete_elem(family_fd(set, prefix), &key);
+
+	if (err && err != -ENOENT)
+		return err;
+	if (node->installed) {
+		node->installed = false;
+		set->installed[family][prefix->len]--;
+		set->installed_count[family]--;
+	}
+	if (!set->installed[family][prefix->len])
+		policy_lens_remove(&set->db->policy_lens[family], prefix->len);
+	return 0;
+}
+
+/* ---- what an earlier writer left ---- */
+
+static int entries_adopt(struct policy_set *set, unsigned family)
+{
+	int fd = set->db->fds[family_map(family)];
+	struct policy6_key key = {0};
 
 	for (int err = bpf_map_get_next_key(fd, NULL, &key); err != -ENOENT;
 		err = bpf_map_get_next_key(fd, &key, &key)) {
-		struct trie_prefix prefix = {.family = family};
+		struct policy_prefix prefix = {.family = family == 0 ? 4 : 6, .len = (uint8_t)key.prefix_len};
 
+		memcpy(prefix.bytes, key.remote, family == 0 ? 4 : 16);
 		if (!err)
-			err = installed_reserve(set, 1);
+			err = policy_table_append(&set->table, &prefix);
 		if (err)
 			return err;
-		prefix.len = (uint8_t)(family == 4 ? key.v4.prefix_len : key.v6.prefix_len);
-		memcpy(prefix.bytes, family == 4 ? key.v4.remote : key.v6.remote, family == 4 ? 4 : 16);
-		set->installed[set->installed_count++] = prefix;
+		set->installed[family][prefix.len]++;
+		set->installed_count[family]++;
 	}
 	return 0;
+}
+
+/* A writer that died left entries without their length, or a length without entries. */
+static void lens_repair(struct policy_set *set, unsigned family)
+{
+	for (unsigned len = 0; len < PREFIX_LENS; len++) {
+		if (set->installed[family][len])
+			policy_lens_insert(&set->db->policy_lens[family], (uint8_t)len);
+		else
+			policy_lens_remove(&set->db->policy_lens[family], (uint8_t)len);
+	}
 }
 
 /* ---- changes ---- */
 
-static bool ops_has(const struct policy_ops *ops, const struct trie_prefix *prefix)
+static int ops_reserve(struct policy_ops *ops)
 {
-	for (uint32_t i = 0; i < ops->count; i++)
-		if (prefix_same(&ops->list[i].prefix, prefix))
-			return true;
-	return false;
-}
+	uint32_t capacity = ops->capacity ? ops->capacity * 2 : 16;
+	struct policy_op *list;
 
-/* Work one entry out: as the table now says it, or gone when no rule has this prefix any more. */
-static int ops_add(struct policy_ops *ops, const struct policy_set *set, const struct trie_prefix *prefix)
-{
-	struct policy_op *op;
-	int err;
-
-	if (ops_has(ops, prefix))
+	if (ops->count < ops->capacity)
 		return 0;
-	if (ops->count == ops->capacity) {
-		uint32_t capacity = ops->capacity ? ops->capacity * 2 : 16;
-		struct policy_op *list = reallocarray(ops->list, capacity, sizeof(*list));
-
-		if (!list)
-			return -ENOMEM;
-		ops->list = list;
-		ops->capacity = capacity;
-	}
-	op = &ops->list[ops->count];
-	*op = (struct policy_op){.prefix = *prefix, .existed = installed_has(set, prefix)};
-	op->remove = !policy_table_has(&set->table, prefix);
-	if (op->remove && !op->existed)
-		return 0;
-	err = op->existed ? trie_read(set, prefix, &op->before) : 0;
-	if (!err && !op->remove)
-		err = policy_entry_build(&set->table, prefix, &op->after);
-	if (err < 0)
-		return err;
-	ops->count++;
+	list = reallocarray(ops->list, capacity, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	ops->list = list;
+	ops->capacity = capacity;
 	return 0;
 }
 
-/* Every entry that the rules `changed` have a part in: their own prefixes, and the longer ones that carry them too. */
-static int ops_collect(
-	struct policy_ops *ops, const struct policy_set *set, const struct policy_rule *changed, uint32_t count)
+static void ops_free(struct policy_ops *ops)
+{
+	for (uint32_t i = 0; i < ops->count; i++)
+		free(ops->list[i].before);
+	free(ops->list);
+}
+
+/* The content of an entry that an earlier writer left: it cannot be built again. */
+static int op_keep_before(const struct policy_set *set, struct policy_op *op)
+{
+	const struct policy_prefix *prefix = &op->node->prefix;
+	struct policy6_key key = map_key(prefix);
+
+	op->before = malloc(sizeof(*op->before));
+	if (!op->before)
+		return -ENOMEM;
+	return bpf_map_lookup_elem(family_fd(set, prefix), &key, op->before);
+}
+
+/* One entry: as the table now says it, or gone when no rule has this prefix any more. Checks that it can be built. */
+static int ops_add(struct policy_ops *ops, struct policy_set *set, struct policy_node *node)
+{
+	union policy_entry entry;
+	struct policy_op *op;
+	int err;
+
+	if (node->visit == set->visit)
+		return 0;
+	err = ops_reserve(ops);
+	if (!err && node->rules)
+		err = policy_entry_build(&set->table, &node->prefix, &entry);
+	if (err < 0)
+		return err;
+	node->visit = set->visit;
+	op = &ops->list[ops->count++];
+	*op = (struct policy_op){.node = node, .existed = node->installed, .remove = !node->rules};
+	return node->foreign ? op_keep_before(set, op) : 0;
+}
+
+/* Every entry that the rules have a part in: their own prefixes, and the longer ones that carry them too. What an
+ * earlier writer left stays as it is until policy_set_settle. */
+static int ops_collect(struct policy_ops *ops, struct policy_set *set, const struct policy_rules *rules)
 {
 	int err = 0;
 
-	for (uint32_t i = 0; !err && i < count; i++) {
-		const struct trie_prefix *prefix = &changed[i].prefix;
+	set->visit++;
+	for (uint32_t i = 0; !err && i < rules->count; i++) {
+		const struct policy_prefix *prefix = &rules->rules[i].prefix;
+		uint32_t at = policy_table_first(&set->table, prefix);
 
-		err = ops_add(ops, set, prefix);
-		for (uint32_t k = 0; !err && k < set->installed_count; k++) {
-			const struct trie_prefix *other = &set->installed[k];
+		for (; !err && at < set->table.count; at++) {
+			struct policy_node *node = set->table.nodes[at];
 
-			/* What an earlier writer left stays as it is until policy_set_settle. */
-			if (prefix_covers(prefix, other) && policy_table_has(&set->table, other))
-				err = ops_add(ops, set, other);
+			if (!prefix_covers(prefix, &node->prefix))
+				break;
+			if (node->rules || (node->installed && node->prefix.len == prefix->len))
+				err = ops_add(ops, set, node);
 		}
 	}
 	return err;
@@ -231,70 +244,65 @@ static int op_order(const void *a, const void *b)
 
 	if (left->remove != right->remove)
 		return left->remove - right->remove;
-	return right->prefix.len - left->prefix.len;
+	return right->node->prefix.len - left->node->prefix.len;
 }
 
-static int op_apply(const struct policy_set *set, const struct policy_op *op)
-{
-	return op->remove ? trie_delete(set, &op->prefix) : trie_write(set, &op->prefix, &op->after);
-}
-
-static void op_undo(const struct policy_set *set, const struct policy_op *op)
-{
-	int err = op->existed ? trie_write(set, &op->prefix, &op->before) : trie_delete(set, &op->prefix);
-
-	if (err)
-		log_error("a policy entry could not be restored: %s", strerror(-err));
-}
-
-static int ops_room(const struct policy_set *set, const struct policy_ops *ops, uint8_t family)
+static int ops_room(const struct policy_set *set, const struct policy_ops *ops, unsigned family)
 {
 	uint32_t more = 0;
 
 	for (uint32_t i = 0; i < ops->count; i++)
-		more += ops->list[i].prefix.family == family && !ops->list[i].existed;
-	return more && installed_of(set, family) + more > trie_room(set, family) ? -ENOSPC : 0;
+		more += family_index(&ops->list[i].node->prefix) == family && !ops->list[i].existed;
+	return more && set->installed_count[family] + more > set->db->entries[family_map(family)] ? -ENOSPC : 0;
 }
 
 static int ops_apply(struct policy_set *set, struct policy_ops *ops)
 {
-	int err = ops_room(set, ops, 4);
+	int err = ops_room(set, ops, 0);
 
 	if (!err)
-		err = ops_room(set, ops, 6);
-	if (!err)
-		err = installed_reserve(set, ops->count);
-	if (err)
-		return err;
-	qsort(ops->list, ops->count, sizeof(*ops->list), op_order);
-	for (uint32_t i = 0; i < ops->count; i++) {
-		err = op_apply(set, &ops->list[i]);
-		if (!err)
-			continue;
-		while (i-- > 0)
-			op_undo(set, &ops->list[i]);
-		return err;
-	}
-	for (uint32_t i = 0; i < ops->count; i++) {
-		const struct policy_op *op = &ops->list[i];
+		err = ops_room(set, ops, 1);
+	if (ops->count)
+		qsort(ops->list, ops->count, sizeof(*ops->list), op_order);
+	while (!err && ops->applied < ops->count) {
+		const struct policy_op *op = &ops->list[ops->applied];
 
-		if (op->remove)
-			installed_remove(set, &op->prefix);
-		else if (!op->existed)
-			set->installed[set->installed_count++] = op->prefix;
+		err = op->remove ? entry_delete(set, op->node) : entry_build_write(set, op->node);
+		ops->applied += !err;
 	}
-	return 0;
+	return err;
 }
 
-/* Bring the tries in line with the table after `changed` came or went. */
-static int changes_write(struct policy_set *set, const struct policy_rule *changed, uint32_t count)
+/* Take back what was applied; the table is as before already. */
+static void ops_undo(struct policy_set *set, struct policy_ops *ops)
+{
+	while (ops->applied-- > 0) {
+		const struct policy_op *op = &ops->list[ops->applied];
+		int err = op->before	? entry_write(set, op->node, op->before)
+			  : op->existed ? entry_build_write(set, op->node)
+					: entry_delete(set, op->node);
+
+		op->node->foreign = op->before && !err;
+		if (err)
+			log_error("a policy entry could not be restored: %s", strerror(-err));
+	}
+}
+
+/* Bring the maps in line with the table after `rules` came or went; on failure the table is put back by `undo`, then
+ * the maps. */
+static int changes_write(struct policy_set *set, struct policy_rules *rules,
+	void (*undo)(struct policy_table *table, struct policy_rules *rules))
 {
 	struct policy_ops ops = {0};
-	int err = ops_collect(&ops, set, changed, count);
+	int err = ops_collect(&ops, set, rules);
 
 	if (!err)
 		err = ops_apply(set, &ops);
-	free(ops.list);
+	if (err) {
+		undo(&set->table, rules);
+		ops_undo(set, &ops);
+	}
+	ops_free(&ops);
 	return err;
 }
 
@@ -313,13 +321,18 @@ int policy_set_new(struct sadb *db, struct policy_set **out)
 		return -ENOMEM;
 	set->db = db;
 	set->next_id = 1;
-	err = installed_adopt(set, 4);
+	/* Not a number that the writer before may have used a moment ago. */
+	set->generation = (uint32_t)(clock_now_ns() >> 10);
+	err = entries_adopt(set, 0);
 	if (!err)
-		err = installed_adopt(set, 6);
+		err = entries_adopt(set, 1);
 	if (err) {
 		policy_set_free(set);
 		return err;
 	}
+	policy_table_sort(&set->table);
+	lens_repair(set, 0);
+	lens_repair(set, 1);
 	*out = set;
 	return 0;
 }
@@ -329,7 +342,6 @@ void policy_set_free(struct policy_set *set)
 	if (!set)
 		return;
 	policy_table_clear(&set->table);
-	free(set->installed);
 	free(set);
 }
 
@@ -337,36 +349,34 @@ int policy_set_settle(struct policy_set *set)
 {
 	int first_err = 0;
 
-	for (uint32_t i = set->installed_count; i-- > 0;) {
-		int err;
+	for (uint32_t i = 0; i < set->table.count; i++) {
+		struct policy_node *node = set->table.nodes[i];
+		int err = node->rules ? 0 : entry_delete(set, node);
 
-		if (policy_table_has(&set->table, &set->installed[i]))
-			continue;
-		err = trie_delete(set, &set->installed[i]);
-		if (!err)
-			set->installed[i] = set->installed[--set->installed_count];
-		else if (!first_err)
+		if (err && !first_err)
 			first_err = err;
 	}
+	policy_table_prune(&set->table);
 	return first_err;
 }
 
 int policy_set_clear(struct policy_set *set)
 {
-	policy_table_clear(&set->table);
+	policy_table_reset(&set->table);
 	return policy_set_settle(set);
 }
 
 int policy_add(struct policy_set *set, const struct policy *policy, uint32_t *id)
 {
-	uint32_t before = set->table.count;
 	int err = policy_table_add(&set->table, policy, set->next_id);
+	struct policy_rules *rules;
 
 	if (err)
 		return err;
-	err = changes_write(set, &set->table.rules[before], set->table.count - before);
+	rules = policy_table_find(&set->table, set->next_id);
+	err = changes_write(set, rules, policy_table_unlink);
 	if (err) {
-		set->table.count = before;
+		policy_table_forget(&set->table, rules);
 		return err;
 	}
 	*id = set->next_id++;
@@ -375,18 +385,14 @@ int policy_add(struct policy_set *set, const struct policy *policy, uint32_t *id
 
 int policy_remove(struct policy_set *set, uint32_t id)
 {
-	struct policy_table removed = {0};
-	int taken = policy_table_take(&set->table, id, &removed), err;
+	struct policy_rules *rules = policy_table_find(&set->table, id);
+	int err;
 
-	if (taken <= 0)
-		return taken < 0 ? taken : -ENOENT;
-	err = changes_write(set, removed.rules, removed.count);
-	/* The order of a table does not matter, so what could not be removed may go back to its end; its room is still
-	 * there. */
-	if (err) {
-		memcpy(&set->table.rules[set->table.count], removed.rules, removed.count * sizeof(*removed.rules));
-		set->table.count += removed.count;
-	}
-	policy_table_clear(&removed);
+	if (!rules)
+		return -ENOENT;
+	policy_table_unlink(&set->table, rules);
+	err = changes_write(set, rules, policy_table_link);
+	if (!err)
+		policy_table_forget(&set->table, rules);
 	return err;
 }

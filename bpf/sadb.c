@@ -43,7 +43,7 @@ static void map_munmap(void *at, uint32_t entries, size_t value_size)
 
 static bool map_is_mmapped(int map)
 {
-	return map == MAP_sa || map == MAP_sa_run || map == MAP_tunnel || map == MAP_worker;
+	return map == MAP_sa || map == MAP_sa_run || map == MAP_tunnel || map == MAP_worker || map == MAP_policy_lens;
 }
 
 static int sadb_open_maps(struct sadb *db)
@@ -56,7 +56,7 @@ static int sadb_open_maps(struct sadb *db)
 		if (db->fds[map] < 0)
 			return db->fds[map];
 	}
-	return db->entries[MAP_sa] == db->entries[MAP_sa_run] ? 0 : -EPROTO;
+	return db->entries[MAP_sa] == db->entries[MAP_sa_run] && db->entries[MAP_policy_lens] == 2 ? 0 : -EPROTO;
 }
 
 static int sadb_mmap(struct sadb *db)
@@ -69,6 +69,8 @@ static int sadb_mmap(struct sadb *db)
 		err = map_mmap(db, MAP_tunnel, sizeof(struct tunnel), (void **)&db->tunnels);
 	if (!err)
 		err = map_mmap(db, MAP_worker, sizeof(struct worker_stat), (void **)&db->workers);
+	if (!err)
+		err = map_mmap(db, MAP_policy_lens, sizeof(struct policy_lens), (void **)&db->policy_lens);
 	return err;
 }
 
@@ -132,6 +134,7 @@ void sadb_close(struct sadb *db)
 	map_munmap(db->runs, db->entries[MAP_sa_run], sizeof(struct sa_run));
 	map_munmap(db->tunnels, db->entries[MAP_tunnel], sizeof(struct tunnel));
 	map_munmap(db->workers, db->entries[MAP_worker], sizeof(struct worker_stat));
+	map_munmap(db->policy_lens, db->entries[MAP_policy_lens], sizeof(struct policy_lens));
 	for (int map = 0; map < MAP_COUNT; map++)
 		own_close_(&db->fds[map]);
 	for (uint32_t i = 0; db->retirements && i < db->entries[MAP_sa]; i++)

@@ -24,6 +24,7 @@ struct sadb {
 	struct sa_run *runs;
 	struct tunnel *tunnels;
 	struct worker_stat *workers;
+	struct policy_lens *policy_lens; /* 0: IPv4, 1: IPv6 */
 
 	/* writer */
 	bool repaired;

@@ -77,7 +77,7 @@ static void source_halves(struct agent_link *link, struct agent_route *route, bo
 static bool range_change(const struct protection *protection, struct agent_link *link, const struct selector *range,
 	enum agent_route_use use, bool add)
 {
-	struct trie_prefix prefixes[RANGE_PREFIXES_MAX];
+	struct policy_prefix prefixes[RANGE_PREFIXES_MAX];
 	uint32_t count = range_to_prefixes(range->family, range->first, range->last, prefixes);
 	bool all = count && !prefixes[0].len;
 

@@ -3,7 +3,9 @@
 #include "agent/base/own.h"
 #include "bpf/dataplane.h"
 #include "bpf/policy.h"
+#include "bpf/policy_lens.h"
 #include "bpf/sadb.h"
+#include "bpf/sadb_private.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -416,7 +418,7 @@ static void test_policy_limits(void **state)
 {
 	struct fixture *f = *state;
 	struct policy policy = policy_to(0x0a020000, 0x0a02ffff, 2);
-	struct policy ragged = policy_to(0x0b000001, 0x0bfffffe, 3); /* 46 prefixes into a trie of 16 */
+	struct policy ragged = policy_to(0x0b000001, 0x0bfffffe, 3); /* 46 prefixes into a map of 16 */
 	struct policy_set *set;
 	struct listing before, after;
 	uint32_t id;
@@ -461,6 +463,112 @@ static void test_policy_settle(void **state)
 	listing = listing_of(f->db);
 	assert_int_equal(listing.count, 1);
 	assert_true(listing_has(&listing, 24, 0, 3));
+	policy_set_free(set);
+}
+
+static struct policy_question question4(struct addr16 remote, uint16_t remote_port)
+{
+	struct addr16 local = v4(10, 1, 0, 5);
+	struct policy_question q = {.protocol = 6, .family = 4, .has_ports = 1, .remote_port = remote_port};
+
+	memcpy(q.local, &local, sizeof(q.local));
+	memcpy(q.remote, &remote, sizeof(q.remote));
+	return q;
+}
+
+static void lookup_expect(const struct sadb *db, const struct policy_question *q, int answer, uint32_t tunnel)
+{
+	uint32_t told = 0;
+
+	assert_int_equal(policy_lookup(db, q, &told), answer);
+	assert_int_equal(told, tunnel);
+}
+
+/* User space is told what the classifier would do. */
+static void test_policy_lookup(void **state)
+{
+	struct fixture *f = *state;
+	struct policy wide = policy_to(0x0a000000, 0x0affffff, 1), narrow = policy_to(0x0a020300, 0x0a0203ff, 2);
+	struct policy_question near = question4(v4(10, 2, 0, 5), 80), far = question4(v4(192, 0, 2, 5), 80),
+			       web = question4(v4(10, 2, 3, 5), 443), later = web;
+	struct policy_set *set;
+	uint32_t wide_id, narrow_id;
+
+	assert_int_equal(policy_set_new(f->db, &set), 0);
+	lookup_expect(f->db, &near, POLICY_ANSWER_NONE, TUNNEL_NONE);
+	narrow.remote[0].port_first = narrow.remote[0].port_last = 443;
+	narrow.priority = 5;
+	narrow.action = POLICY_DISCARD;
+	assert_int_equal(policy_add(set, &wide, &wide_id), 0);
+	assert_int_equal(policy_add(set, &narrow, &narrow_id), 0);
+	later.has_ports = 0;
+	later.later = 1;
+	lookup_expect(f->db, &near, POLICY_PROTECT, 1);
+	lookup_expect(f->db, &far, POLICY_ANSWER_NONE, TUNNEL_NONE);
+	lookup_expect(f->db, &web, POLICY_DISCARD, TUNNEL_NONE);
+	lookup_expect(f->db, &later, POLICY_PROTECT, 1); /* by the wide one, which has no ports */
+	assert_int_equal(policy_remove(set, wide_id), 0);
+	lookup_expect(f->db, &later, POLICY_ANSWER_PORTS, TUNNEL_NONE);
+	lookup_expect(f->db, &near, POLICY_ANSWER_NONE, TUNNEL_NONE);
+	assert_int_equal(policy_remove(set, narrow_id), 0);
+	lookup_expect(f->db, &web, POLICY_ANSWER_NONE, TUNNEL_NONE);
+	policy_set_free(set);
+}
+
+/* All 129 lengths at once: the longest one that covers the address answers. */
+static void test_policy_lookup_lengths(void **state)
+{
+	struct fixture *f = *state;
+	struct policy policy = {.action = POLICY_PROTECT, .priority = 10, .local_count = 1, .remote_count = 1};
+	struct policy_question q = {.protocol = 6, .family = 6, .has_ports = 1, .remote = {0, 0, 0, 0}};
+	static const uint8_t lens[] = {128, 127, 96, 65, 64, 33, 32, 1, 0};
+	struct policy_set *set;
+	uint32_t id;
+
+	assert_int_equal(policy_set_new(f->db, &set), 0);
+	policy.local[0] = (struct selector){.family = 6, .port_last = 0xffff};
+	memset(policy.local[0].last, 0xff, 16);
+	for (size_t i = 0; i < sizeof(lens); i++) {
+		policy.tunnel = lens[i];
+		policy.remote[0] = policy.local[0];
+		for (unsigned bit = 0; bit < lens[i]; bit++)
+			policy.remote[0].last[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+		assert_int_equal(policy_add(set, &policy, &id), 0);
+	}
+	for (unsigned bit = 0; bit < 128; bit++) {
+		uint32_t expected = 0;
+
+		/* The address that has this one bit: it shares the first `bit` bits with all the prefixes. */
+		memset(q.remote, 0, sizeof(q.remote));
+		((uint8_t *)q.remote)[bit / 8] = (uint8_t)(0x80 >> bit % 8);
+		for (size_t i = 0; i < sizeof(lens); i++)
+			if (lens[i] <= bit && lens[i] > expected)
+				expected = lens[i];
+		lookup_expect(f->db, &q, POLICY_PROTECT, expected);
+	}
+	policy_set_free(set);
+}
+
+/* A writer that died between an entry and its length: the next one publishes the length before it adds anything. */
+static void test_policy_lens_repair(void **state)
+{
+	struct fixture *f = *state;
+	struct policy policy = policy_to(0x0a020000, 0x0a02ffff, 2);
+	struct policy_question q = question4(v4(10, 2, 0, 5), 80);
+	struct policy_lens *lens = f->db->policy_lens;
+	struct policy_set *set;
+	uint32_t id;
+
+	assert_int_equal(policy_set_new(f->db, &set), 0);
+	assert_int_equal(policy_add(set, &policy, &id), 0);
+	policy_set_free(set);
+	policy_lens_remove(lens, 16);
+	policy_lens_insert(lens, 24);
+	lookup_expect(f->db, &q, POLICY_ANSWER_NONE, TUNNEL_NONE);
+	assert_int_equal(policy_set_new(f->db, &set), 0);
+	lookup_expect(f->db, &q, POLICY_PROTECT, 2);
+	assert_int_equal(policy_lens_next(lens, POLICY_LENS_HEAD), 16);
+	assert_int_equal(policy_lens_next(lens, 16), -1);
 	policy_set_free(set);
 }
 
@@ -531,6 +639,9 @@ int main(void)
 		SADB_TEST(test_policy_covering),
 		SADB_TEST(test_policy_limits),
 		SADB_TEST(test_policy_settle),
+		SADB_TEST(test_policy_lookup),
+		SADB_TEST(test_policy_lookup_lengths),
+		SADB_TEST(test_policy_lens_repair),
 		SADB_TEST(test_local_addr_set),
 		SADB_TEST(test_attach_vanished),
 		SADB_TEST(test_drop_texts),

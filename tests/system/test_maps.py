@@ -50,7 +50,7 @@ def test_policy_map(up, side, version):
     for key, value in dump(gateway, f"policy{version}"):
         prefix = f"{ipaddress.ip_address(key[4:4 + width])}/{int.from_bytes(key[:4], 'little')}"
         assert int.from_bytes(value[:4], "little") == 1
-        tunnel_at = 4 + 28 if version == 4 else 4 + 76
+        tunnel_at = 16 + 28 if version == 4 else 28 + 76
         in_map.add((prefix, int.from_bytes(value[tunnel_at:tunnel_at + 4], "little")))
     told = {(p["prefix"], p["tunnel"]) for p in gateway.cli("sas")["policies"]
             if ipaddress.ip_network(p["prefix"]).version == version}
