@@ -2,6 +2,8 @@
 #include "agent/esp_seal.h"
 
 #include "agent/checksum.h"
+#include "agent/outer.h"
+#include "agent/sequence.h"
 #include "agent/transport.h"
 #include "agent/wire.h"
 
@@ -19,57 +21,6 @@ static void put_trailer(struct frame *frame, uint32_t padding, uint8_t next_head
 	*at++ = (uint8_t)padding;
 	*at = next_header;
 	frame->len += padding + ESP_TRAILER_LEN;
-}
-
-static bool put_df(const struct sa_context *ctx, const struct inner *inner)
-{
-	switch ((enum df_mode)ctx->tunnel.options.df) {
-	case DF_SET:
-		return true;
-	case DF_CLEAR:
-		return false;
-	case DF_COPY:
-		break;
-	}
-	return inner->dont_fragment; /* IPv6 counts as such: the sender is told, not the fragments sealed */
-}
-
-/* All but identification and checksum. */
-static void put_ipv4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
-{
-	ip[1] = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
-	wire_put16(ip + 2, len);
-	wire_put16(ip + 6, put_df(ctx, inner) ? WIRE_IPV4_DF : 0);
-}
-
-static void put_ipv6(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
-{
-	uint8_t traffic_class = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
-
-	ip[0] = (uint8_t)(0x60 | traffic_class >> 4);
-	ip[1] = (uint8_t)(traffic_class << 4);
-	wire_put16(ip + 4, len - WIRE_IPV6_LEN);
-}
-
-/* In IPv4 the UDP checksum stays 0 (RFC 3948 2.1). `label` is an inner IPv6 packet's flow label. */
-static void put_outer(
-	const struct sa_context *ctx, struct frame *frame, const struct inner *inner, const uint8_t label[3])
-{
-	uint8_t *ip = frame_push(frame, ctx->outer_len);
-	uint32_t ip_len = ctx->outer_family == 4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN;
-
-	memcpy(ip, ctx->outer, ctx->outer_len);
-	if (ctx->outer_family == 4) {
-		put_ipv4(ctx, ip, frame->len, inner);
-	} else {
-		put_ipv6(ctx, ip, frame->len, inner);
-		if (inner->family == 6 && ctx->tunnel.options.flow_label == FLOW_LABEL_COPY) {
-			ip[1] |= label[0] & 0x0f;
-			memcpy(ip + 2, label + 1, 2);
-		}
-	}
-	if (ctx->sa.flags & SA_UDP_ENCAP)
-		wire_put16(ip + ip_len + 4, frame->len - ip_len);
 }
 
 /* Before and behind `len` bytes of plaintext; false: there is no room. `*padding` fills the last block. */
@@ -119,7 +70,7 @@ static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame
 	fill_job(ctx, job, frame->data - ESP_HEADER_LEN - suite->iv_len, frame->len);
 	frame_push(frame, ESP_HEADER_LEN + suite->iv_len);
 	frame->len += suite->icv_len;
-	put_outer(ctx, frame, inner, label);
+	outer_put(ctx, frame, inner, label);
 	return DROP_NONE;
 }
 
@@ -186,29 +137,10 @@ enum drop_reason esp_seal_begin(
 	return reason;
 }
 
-/* Gives the last number before those taken, in *count how many there were. Numbers are used up even if their packets
- * die later: a gap is harmless, a repetition breaks the cipher. */
-static uint64_t take_sequence(struct sa_context *ctx, uint32_t *count)
-{
-	uint64_t last = ctx->sa.flags & SA_ESN ? UINT64_MAX : UINT32_MAX;
-	uint64_t taken = __atomic_load_n(&ctx->run->out_seq, __ATOMIC_RELAXED);
-	uint32_t wanted = *count;
-
-	do {
-		*count = taken >= last ? 0 : last - taken < wanted ? (uint32_t)(last - taken) : wanted;
-		if (ctx->alone) {
-			__atomic_store_n(&ctx->run->out_seq, taken + *count, __ATOMIC_RELAXED);
-			return taken;
-		}
-	} while (!__atomic_compare_exchange_n(
-		&ctx->run->out_seq, &taken, taken + *count, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	return taken;
-}
-
 uint32_t esp_seal_number(struct sa_context *ctx, struct esp_job *jobs, uint32_t count)
 {
 	uint32_t numbered = count;
-	uint64_t seq = take_sequence(ctx, &numbered);
+	uint64_t seq = sequence_take(ctx, &numbered);
 
 	for (uint32_t i = 0; i < numbered; i++) {
 		uint32_t low = htonl((uint32_t)++seq);
@@ -219,16 +151,6 @@ uint32_t esp_seal_number(struct sa_context *ctx, struct esp_job *jobs, uint32_t 
 	for (uint32_t i = numbered; i < count; i++)
 		sa_context_count_drop(ctx, DROP_SEQ_EXHAUSTED);
 	return numbered;
-}
-
-/* The identification differs from packet to packet as long as RFC 6864 asks for it. */
-static void finish_ipv4(uint8_t *ip, uint64_t seq)
-{
-	uint16_t check;
-
-	wire_put16(ip + 4, (uint32_t)seq & 0xffff);
-	check = (uint16_t)~checksum_fold(checksum_add(0, ip, WIRE_IPV4_LEN));
-	memcpy(ip + 10, &check, 2);
 }
 
 /* In IPv6 a receiver may refuse 0 (RFC 8200 8.1). */
@@ -251,7 +173,7 @@ enum drop_reason esp_seal_end(struct sa_context *ctx, struct frame *frame, const
 		return DROP_CRYPTO_ERROR;
 	}
 	if (ctx->outer_family == 4 && ctx->sa.mode == SA_TUNNEL)
-		finish_ipv4(frame->data, job->seq);
+		outer_finish4(frame->data, job->seq);
 	else if (ctx->outer_family == 6 && ctx->sa.flags & SA_UDP_ENCAP)
 		finish_udp6(frame->data, udp, (uint32_t)(frame->data + frame->len - udp));
 	return DROP_NONE;

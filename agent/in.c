@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/in.h"
 
+#include "agent/ah_open.h"
 #include "agent/base/clock.h"
 #include "agent/esp_open.h"
 #include "agent/forward.h"
@@ -67,29 +68,49 @@ enum drop_reason in_begin(struct worker *worker, struct frame *frame)
 	return reason;
 }
 
-enum drop_reason in_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job)
+/* Authentic, and out of its tunnel: from here on a packet like any other. */
+static enum drop_reason in_forward(
+	struct worker *worker, struct frame *frame, struct sa_slot *slot, struct inner *inner)
 {
 	struct addr16 destination;
 	const struct next_hop *hop;
+
+	worker->stat->opened++;
+	if (slot->context.run->seen_remote_port)
+		in_tell_moved(worker, slot);
+	in_clamp_mss(worker, slot, frame, inner);
+
+	addr16_of_inner(inner, inner->destination, &destination);
+	hop = nexthop_find(&worker->hops, &destination, false, worker->now_ns);
+	/* What cannot simply go on by a port is the kernel's to answer: it fragments, or tells the sender, through the
+	 * tunnel. */
+	if (hop->kind == HOP_PORT && hop->mtu && inner->len > hop->mtu)
+		return forward_to_host(worker, frame);
+	if (hop->kind == HOP_PORT || hop->kind == HOP_PENDING)
+		if (!inner_decrement_ttl(frame->data, inner))
+			return worker->host ? forward_to_host(worker, frame) : DROP_TTL_EXPIRED;
+	return forward_to(worker, frame, hop, false);
+}
+
+enum drop_reason in_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job)
+{
 	enum drop_reason reason;
 	struct inner inner;
 
 	reason = esp_open_end(&slot->context, frame, &inner, worker->now_ns, job);
-	if (reason)
-		return reason;
-	worker->stat->opened++;
-	if (slot->context.run->seen_remote_port)
-		in_tell_moved(worker, slot);
-	in_clamp_mss(worker, slot, frame, &inner);
+	return reason ? reason : in_forward(worker, frame, slot, &inner);
+}
 
-	addr16_of_inner(&inner, inner.destination, &destination);
-	hop = nexthop_find(&worker->hops, &destination, false, worker->now_ns);
-	/* What cannot simply go on by a port is the kernel's to answer: it fragments, or tells the sender, through the
-	 * tunnel. */
-	if (hop->kind == HOP_PORT && hop->mtu && inner.len > hop->mtu)
-		return forward_to_host(worker, frame);
-	if (hop->kind == HOP_PORT || hop->kind == HOP_PENDING)
-		if (!inner_decrement_ttl(frame->data, &inner))
-			return worker->host ? forward_to_host(worker, frame) : DROP_TTL_EXPIRED;
-	return forward_to(worker, frame, hop, false);
+enum drop_reason in_ah(struct worker *worker, struct frame *frame)
+{
+	enum drop_reason reason;
+	struct sa_slot *slot;
+	struct inner inner;
+
+	slot = sa_table_find(&worker->sas, frame->meta.index, SA_IN, DROP_SPI_UNKNOWN, &reason);
+	if (!slot)
+		return reason;
+	worker_touch(worker, slot);
+	reason = ah_open(&slot->context, frame, &inner, worker->now_ns);
+	return reason ? reason : in_forward(worker, frame, slot, &inner);
 }

@@ -7,6 +7,8 @@
 
 /* META_ESP_IN: frame->data is the link header. On DROP_NONE it has joined the bundle of packets to open. */
 enum drop_reason in_begin(struct worker *worker, struct frame *frame);
+/* META_AH_IN: checked and sent on at once. Fate as in worker.h. */
+enum drop_reason in_ah(struct worker *worker, struct frame *frame);
 /* Opened and well marked: where it goes from here. Fate as in worker.h. */
 enum drop_reason in_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/out.h"
 
+#include "agent/ah_seal.h"
 #include "agent/base/clock.h"
 #include "agent/checksum.h"
 #include "agent/contract.h"
@@ -11,6 +12,7 @@
 #include "agent/mss.h"
 #include "agent/turn.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #define ACQUIRE_TELL_NS (1 * NS_PER_S)
@@ -94,14 +96,29 @@ static void out_tell_sender(
 		worker_drop(worker, &answer, reason);
 }
 
+/* AH is done at once: what it costs is one pass over the packet by one function. */
+static enum drop_reason out_ah(
+	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
+{
+	enum drop_reason reason = ah_seal(&slot->context, frame, inner, worker->now_ns);
+
+	if (reason)
+		return reason;
+	worker->stat->sealed++;
+	return forward_to(worker, frame, worker_outer_hop(worker, slot), true);
+}
+
 /* Ready to be sealed: into the bundle. */
 static enum drop_reason out_seal(
 	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
-	struct bundle *bundle = turn_sealing(worker);
-	enum drop_reason reason =
-		esp_seal_begin(&slot->context, frame, inner, worker->now_ns, &bundle->jobs[bundle->count]);
+	enum drop_reason reason;
+	struct bundle *bundle;
 
+	if (slot->context.sa.protocol == IPPROTO_AH)
+		return out_ah(worker, slot, frame, inner);
+	bundle = turn_sealing(worker);
+	reason = esp_seal_begin(&slot->context, frame, inner, worker->now_ns, &bundle->jobs[bundle->count]);
 	if (!reason)
 		bundle_add(bundle, frame, slot);
 	return reason;

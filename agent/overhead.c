@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/overhead.h"
 
+#include "agent/ah.h"
 #include "agent/wire.h"
+
+#include <netinet/in.h>
 
 /* All that does not depend on the packet's length. */
 static uint32_t fixed_len(const struct esp_suite *suite, uint8_t outer_family, bool udp_encap)
@@ -40,10 +43,19 @@ uint32_t overhead_transport_mtu(const struct esp_suite *suite, uint8_t family, b
 	return least;
 }
 
+static uint32_t ah_carries(const struct sa_context *ctx, uint32_t outer_mtu)
+{
+	uint32_t fixed = ah_len(ctx->suite, ctx->outer_family) + (ctx->sa.mode == SA_TUNNEL ? ctx->outer_len : 0u);
+
+	return outer_mtu > fixed ? outer_mtu - fixed : 0;
+}
+
 uint32_t overhead_carries(const struct sa_context *ctx, uint32_t outer_mtu)
 {
 	bool udp = ctx->sa.flags & SA_UDP_ENCAP;
 
+	if (ctx->sa.protocol == IPPROTO_AH)
+		return ah_carries(ctx, outer_mtu);
 	if (ctx->sa.mode == SA_TRANSPORT)
 		return overhead_transport_mtu(ctx->suite, ctx->outer_family, udp, outer_mtu);
 	return overhead_inner_mtu(ctx->suite, ctx->outer_family, udp, outer_mtu);

@@ -20,8 +20,11 @@
 
 static int check(const struct sa *sa, const struct ip_addr *local, const struct ip_addr *remote)
 {
-	if (sa->protocol != IPPROTO_ESP || sa->flags & ~FLAGS_KNOWN)
+	if ((sa->protocol != IPPROTO_ESP && sa->protocol != IPPROTO_AH) || sa->flags & ~FLAGS_KNOWN)
 		return -EOPNOTSUPP;
+	/* AH covers the addresses that a NAT changes; nobody put it into UDP (RFC 3948 1). */
+	if (sa->protocol == IPPROTO_AH && sa->flags & SA_UDP_ENCAP)
+		return -EINVAL;
 	if (sa->mode != SA_TUNNEL && sa->mode != SA_TRANSPORT)
 		return -EINVAL;
 	if (sa->direction != SA_IN && sa->direction != SA_OUT)
@@ -89,7 +92,7 @@ static void outer_udp(struct sa_context *ctx, const struct sa *sa)
 int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tunnel *tunnel, struct sa_run *run)
 {
 	struct ip_addr local, remote;
-	uint8_t protocol = sa->flags & SA_UDP_ENCAP ? IPPROTO_UDP : IPPROTO_ESP;
+	uint8_t protocol = sa->flags & SA_UDP_ENCAP ? IPPROTO_UDP : sa->protocol;
 	int error;
 
 	memset(ctx, 0, sizeof(*ctx));

@@ -130,6 +130,13 @@ void transport_set_header(uint8_t *packet, const struct transport_place *place, 
 	memcpy(packet + 10, &check, 2);
 }
 
+void transport_join(
+	struct frame *frame, const uint8_t *header, const struct transport_place *place, uint8_t next_header)
+{
+	memmove(frame_push(frame, place->header_len), header, place->header_len);
+	transport_set_header(frame->data, place, next_header, frame->len);
+}
+
 /* Where the protocol's checksum stands, and how much of the packet it covers. False: nothing to fix. */
 static bool checksum_place(const uint8_t *transport, const struct inner *inner, uint32_t *check_off, uint32_t *len)
 {

@@ -7,6 +7,7 @@
 #ifndef ESPALIER_AGENT_TRANSPORT_H
 #define ESPALIER_AGENT_TRANSPORT_H
 
+#include "agent/frame.h"
 #include "agent/inner.h"
 
 #include <stdbool.h>
@@ -35,6 +36,10 @@ uint32_t transport_skip_fragment(uint8_t *header, struct transport_place *place)
 
 /* Name `protocol` as what follows the place, set the packet's length to `len` bytes, and in IPv4 the checksum. */
 void transport_set_header(uint8_t *packet, const struct transport_place *place, uint8_t protocol, uint32_t len);
+
+/* The frame begins with what ESP or AH carried: put the packet's header, `header` up to the place, before it again. */
+void transport_join(
+	struct frame *frame, const uint8_t *header, const struct transport_place *place, uint8_t next_header);
 
 /*
  * A NAT between the peers changed the addresses that the transport checksum covers (RFC 3948 3.1.2, second way):

@@ -10,14 +10,18 @@
  *   {"op": "open", ..., "replay_bits": 64, "seq": HIGHEST SEEN, "packet": HEX of the outer packet}
  *   -> {"reason": "NONE", "packet": HEX, "seq": HIGHEST SEEN, "seen_remote_port": 0}
  *
- * "mode" is "tunnel" or "transport", "options" the tunnel's: {"df": 0, "dscp": 0, "dscp_value": 0, "ecn": 0, "ttl": 0,
- * "flow_label": 0, "tfc_pad": 0} with the numbers of bpf/contract.h; what is left out is 0, or "tunnel".
+ * "protocol" is 50 (ESP) or 51 (AH, with "integ" and "integ_key" alone), "mode" is "tunnel" or "transport", "options"
+ * the tunnel's: {"df": 0, "dscp": 0, "dscp_value": 0, "ecn": 0, "ttl": 0, "flow_label": 0, "tfc_pad": 0} with the
+ * numbers of bpf/contract.h; what is left out is 0, or 50, or "tunnel".
  *
  * Addresses are the SA's; every inner address is within the selectors unless "local_ts" or "remote_ts" (an address
  * each) says otherwise.
- * {"op": "suites"} -> {"suites": [{"name", "encr", "bits", "integ", "key_len", "integ_key_len", "icv_len"}]}. Exit
+ * {"op": "suites"} -> {"suites": [{"name", "encr", "bits", "integ", "key_len", "integ_key_len", "icv_len"}],
+ * "ah_suites": the same}. Exit
  * status 1 on a line that is no request.
  */
+#include "agent/ah_open.h"
+#include "agent/ah_seal.h"
 #include "agent/base/addr.h"
 #include "agent/esp_open.h"
 #include "agent/esp_seal.h"
@@ -110,7 +114,7 @@ static bool read_sa(const json_t *request, struct sa *sa, bool outbound)
 	memset(sa, 0, sizeof(*sa));
 	sa->state = SA_LIVE;
 	sa->direction = outbound ? SA_OUT : SA_IN;
-	sa->protocol = IPPROTO_ESP;
+	sa->protocol = (uint8_t)(get_number(request, "protocol") ? get_number(request, "protocol") : IPPROTO_ESP);
 	sa->mode = get_mode(request);
 	sa->spi = htonl((uint32_t)get_number(request, "spi"));
 	sa->encr = (uint16_t)get_number(request, "encr");
@@ -174,7 +178,7 @@ static enum drop_reason seal(struct sa_context *ctx, struct frame *frame)
 
 	if (!inner_parse(frame->data, frame->len, &inner))
 		return DROP_PACKET_MALFORMED;
-	return esp_seal(ctx, frame, &inner, 1);
+	return ctx->sa.protocol == IPPROTO_AH ? ah_seal(ctx, frame, &inner, 1) : esp_seal(ctx, frame, &inner, 1);
 }
 
 static enum drop_reason open_frame(struct sa_context *ctx, struct frame *frame)
@@ -182,7 +186,9 @@ static enum drop_reason open_frame(struct sa_context *ctx, struct frame *frame)
 	struct inner inner;
 
 	set_meta(frame);
-	return esp_open(ctx, frame, &inner, 1);
+	if ((frame->meta.kind == META_AH_IN) != (ctx->sa.protocol == IPPROTO_AH))
+		return DROP_SPI_UNKNOWN;
+	return ctx->sa.protocol == IPPROTO_AH ? ah_open(ctx, frame, &inner, 1) : esp_open(ctx, frame, &inner, 1);
 }
 
 static json_t *answer_packet(const json_t *request, bool outbound)
@@ -211,17 +217,22 @@ static json_t *answer_packet(const json_t *request, bool outbound)
 		(json_int_t)run.seen_remote_port);
 }
 
-static json_t *answer_suites(void)
+static json_t *suite_list(const struct esp_suite *(*at)(unsigned))
 {
 	json_t *list = json_array();
 	const struct esp_suite *suite;
 
-	for (unsigned i = 0; (suite = esp_suite_at(i)); i++)
+	for (unsigned i = 0; (suite = at(i)); i++)
 		json_array_append_new(list,
 			json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "name", suite->name, "encr", suite->encr,
 				"bits", suite->encr_key_bits, "integ", suite->integ, "key_len", suite->encr_key_len,
 				"integ_key_len", suite->integ_key_len, "icv_len", suite->icv_len));
-	return json_pack("{s:o}", "suites", list);
+	return list;
+}
+
+static json_t *answer_suites(void)
+{
+	return json_pack("{s:o, s:o}", "suites", suite_list(esp_suite_at), "ah_suites", suite_list(ah_suite_at));
 }
 
 static json_t *answer(const json_t *request)

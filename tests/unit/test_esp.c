@@ -801,7 +801,7 @@ static void test_context_refuses(void **state)
 	REFUSED(sa.encr = 3, -EOPNOTSUPP);
 	REFUSED(sa.encr_key_bits = 64, -EOPNOTSUPP);
 	REFUSED(sa.integ = 2, -EOPNOTSUPP);
-	REFUSED(sa.protocol = 51, -EOPNOTSUPP);
+	REFUSED(sa.protocol = 52, -EOPNOTSUPP);
 	REFUSED(sa.mode = 3, -EINVAL);
 	REFUSED(sa.flags |= 0x8000, -EOPNOTSUPP);
 	REFUSED(sa.direction = 0, -EINVAL);

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/outer.h"
+
+#include "agent/checksum.h"
+#include "agent/wire.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#define IPV4_FRAGMENT (WIRE_IPV4_MF | WIRE_IPV4_OFFSET)
+#define ECN_MASK      0x03u
+#define ECN_NOT_ECT   0u
+#define ECN_ECT1      1u
+#define ECN_CE	      3u
+
+/* ---- written ------------------------------------------------------------------------------------------------- */
+
+static bool put_df(const struct sa_context *ctx, const struct inner *inner)
+{
+	switch ((enum df_mode)ctx->tunnel.options.df) {
+	case DF_SET:
+		return true;
+	case DF_CLEAR:
+		return false;
+	case DF_COPY:
+		break;
+	}
+	return inner->dont_fragment; /* IPv6 counts as such: the sender is told, not the fragments sealed */
+}
+
+/* All but identification and checksum. */
+static void put_ipv4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
+{
+	ip[1] = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
+	wire_put16(ip + 2, len);
+	wire_put16(ip + 6, put_df(ctx, inner) ? WIRE_IPV4_DF : 0);
+}
+
+static void put_ipv6(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
+{
+	uint8_t traffic_class = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
+
+	ip[0] = (uint8_t)(0x60 | traffic_class >> 4);
+	ip[1] = (uint8_t)(traffic_class << 4);
+	wire_put16(ip + 4, len - WIRE_IPV6_LEN);
+}
+
+void outer_put(const struct sa_context *ctx, struct frame *frame, const struct inner *inner, const uint8_t label[3])
+{
+	uint8_t *ip = frame_push(frame, ctx->outer_len);
+	uint32_t ip_len = ctx->outer_family == 4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN;
+
+	memcpy(ip, ctx->outer, ctx->outer_len);
+	if (ctx->outer_family == 4) {
+		put_ipv4(ctx, ip, frame->len, inner);
+	} else {
+		put_ipv6(ctx, ip, frame->len, inner);
+		if (inner->family == 6 && ctx->tunnel.options.flow_label == FLOW_LABEL_COPY) {
+			ip[1] |= label[0] & 0x0f;
+			memcpy(ip + 2, label + 1, 2);
+		}
+	}
+	if (ctx->sa.flags & SA_UDP_ENCAP)
+		wire_put16(ip + ip_len + 4, frame->len - ip_len);
+}
+
+void outer_finish4(uint8_t *ip, uint64_t seq)
+{
+	uint16_t check;
+
+	wire_put16(ip + 4, (uint32_t)seq & 0xffff);
+	check = (uint16_t)~checksum_fold(checksum_add(0, ip, WIRE_IPV4_LEN));
+	memcpy(ip + 10, &check, 2);
+}
+
+/* ---- read ---------------------------------------------------------------------------------------------------- */
+
+static enum drop_reason check_ipv4(const struct frame *frame, uint32_t *end)
+{
+	const struct packet_meta *meta = &frame->meta;
+	const uint8_t *ip = frame->data + meta->l3_off;
+	uint32_t header_len;
+
+	if (frame->len < meta->l3_off + WIRE_IPV4_LEN || ip[0] >> 4 != 4)
+		return DROP_PACKET_MALFORMED;
+	header_len = (ip[0] & 0x0fu) * 4u;
+	*end = (uint32_t)meta->l3_off + wire_get16(ip + 2);
+	if (header_len < WIRE_IPV4_LEN || *end > frame->len || meta->payload_off < meta->l3_off + header_len)
+		return DROP_PACKET_MALFORMED;
+	if (wire_get16(ip + 6) & IPV4_FRAGMENT)
+		return DROP_ESP_FRAGMENT;
+	return DROP_NONE;
+}
+
+static enum drop_reason check_ipv6(const struct frame *frame, uint32_t *end)
+{
+	const struct packet_meta *meta = &frame->meta;
+	const uint8_t *ip = frame->data + meta->l3_off;
+
+	if (frame->len < meta->l3_off + WIRE_IPV6_LEN || ip[0] >> 4 != 6)
+		return DROP_PACKET_MALFORMED;
+	*end = (uint32_t)meta->l3_off + WIRE_IPV6_LEN + wire_get16(ip + 4);
+	if (*end > frame->len || meta->payload_off < meta->l3_off + WIRE_IPV6_LEN)
+		return DROP_PACKET_MALFORMED;
+	return DROP_NONE;
+}
+
+enum drop_reason outer_check(const struct frame *frame, uint32_t *end)
+{
+	return frame->meta.family == 4 ? check_ipv4(frame, end) : check_ipv6(frame, end);
+}
+
+void outer_source(const struct frame *frame, struct addr16 *source)
+{
+	const uint8_t *ip = frame->data + frame->meta.l3_off;
+
+	if (frame->meta.family == 6) {
+		memcpy(source->bytes, ip + 8, 16);
+		return;
+	}
+	memset(source->bytes, 0, 10);
+	memset(source->bytes + 10, 0xff, 2);
+	memcpy(source->bytes + 12, ip + 12, 4);
+}
+
+uint8_t outer_class(const struct frame *frame)
+{
+	const uint8_t *ip = frame->data + frame->meta.l3_off;
+
+	if (frame->meta.family == 4)
+		return ip[1];
+	return (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+}
+
+/* ---- and what becomes of the inner packet --------------------------------------------------------------------- */
+
+enum drop_reason outer_take_inner(struct frame *frame, uint8_t next_header, struct inner *inner)
+{
+	if (next_header != IPPROTO_IPIP && next_header != IPPROTO_IPV6)
+		return DROP_NEXT_HEADER_BAD;
+	if (!inner_parse(frame->data, frame->len, inner) || inner->family != (next_header == IPPROTO_IPIP ? 4 : 6))
+		return DROP_INNER_MALFORMED;
+	frame->len = inner->len;
+	return DROP_NONE;
+}
+
+static void set_ecn(uint8_t *packet, struct inner *inner, uint8_t ecn)
+{
+	uint8_t before[2];
+
+	inner->traffic_class = (uint8_t)((inner->traffic_class & ~ECN_MASK) | ecn);
+	if (inner->family == 6) {
+		packet[1] = (uint8_t)((packet[1] & 0x0f) | inner->traffic_class << 4);
+		return;
+	}
+	memcpy(before, packet, 2);
+	packet[1] = inner->traffic_class;
+	checksum_update16(packet + 10, before, packet);
+}
+
+enum drop_reason outer_merge_ecn(uint8_t *packet, struct inner *inner, uint8_t outer_class)
+{
+	uint8_t outer = outer_class & ECN_MASK, ecn = inner->traffic_class & ECN_MASK;
+
+	if (ecn == ECN_NOT_ECT)
+		return outer == ECN_CE ? DROP_ECN_MISMATCH : DROP_NONE;
+	if (ecn != ECN_CE && (outer == ECN_CE || outer == ECN_ECT1) && ecn != outer)
+		set_ecn(packet, inner, outer);
+	return DROP_NONE;
+}

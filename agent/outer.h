@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The header around the inner packet in tunnel mode, of ESP and AH alike: written from the inner one by the tunnel's
+ * options (RFC 4301 5.1.2, RFC 6040 4.1), read, and its marks carried over to the inner packet (RFC 6040 4.2).
+ */
+#ifndef ESPALIER_AGENT_OUTER_H
+#define ESPALIER_AGENT_OUTER_H
+
+#include "agent/frame.h"
+#include "agent/inner.h"
+#include "agent/sa_context.h"
+
+#include <stdint.h>
+
+/*
+ * Put the SA's outer headers before the frame's bytes; the caller has checked the headroom. In IPv4 identification and
+ * checksum are missing (outer_finish4), in UDP the checksum, which stays 0 in IPv4 (RFC 3948 2.1). `label`: bytes 1 to
+ * 3 of the inner packet if it is IPv6.
+ */
+void outer_put(const struct sa_context *ctx, struct frame *frame, const struct inner *inner, const uint8_t label[3]);
+/* The identification, which differs from packet to packet as long as RFC 6864 asks for it, and the checksum. */
+void outer_finish4(uint8_t *ip, uint64_t seq);
+
+/*
+ * The IP header that frame->meta tells of: whole, no fragment, and ending before payload_off. `*end` is the offset
+ * behind the IP packet, which may be shorter than the frame (Ethernet padding).
+ */
+enum drop_reason outer_check(const struct frame *frame, uint32_t *end);
+/* After outer_check. */
+void outer_source(const struct frame *frame, struct addr16 *source);
+uint8_t outer_class(const struct frame *frame);
+
+/* frame->data is what the tunnel carried, as `next_header` says: parse it, and cut off what was put behind it to hide
+ * its length (RFC 4303 2.7). */
+enum drop_reason outer_take_inner(struct frame *frame, uint8_t next_header, struct inner *inner);
+/* RFC 6040 4.2, figure 4. */
+enum drop_reason outer_merge_ecn(uint8_t *packet, struct inner *inner, uint8_t outer_class);
+
+#endif

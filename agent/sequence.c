@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/sequence.h"
+
+#include "agent/replay.h"
+
+#include <sched.h>
+
+void sequence_lock(const struct sa_context *ctx)
+{
+	if (!ctx->replay_lock)
+		return;
+	while (atomic_flag_test_and_set_explicit(ctx->replay_lock, memory_order_acquire))
+		sched_yield(); /* held for some tens of instructions, unless its holder was preempted */
+}
+
+void sequence_unlock(const struct sa_context *ctx)
+{
+	if (ctx->replay_lock)
+		atomic_flag_clear_explicit(ctx->replay_lock, memory_order_release);
+}
+
+enum drop_reason sequence_check(const struct sa_context *ctx, uint32_t low, uint64_t *seq)
+{
+	uint32_t bits = ctx->sa.replay_bits;
+	const struct sa_run *run = ctx->run;
+
+	*seq = ctx->sa.flags & SA_ESN ? replay_extend(__atomic_load_n(&run->replay_top, __ATOMIC_RELAXED), bits, low)
+				      : low;
+	return *seq == UINT64_MAX ? DROP_REPLAY_OLD : replay_check(run, bits, *seq);
+}
+
+uint64_t sequence_take(struct sa_context *ctx, uint32_t *count)
+{
+	uint64_t last = ctx->sa.flags & SA_ESN ? UINT64_MAX : UINT32_MAX;
+	uint64_t taken = __atomic_load_n(&ctx->run->out_seq, __ATOMIC_RELAXED);
+	uint32_t wanted = *count;
+
+	do {
+		*count = taken >= last ? 0 : last - taken < wanted ? (uint32_t)(last - taken) : wanted;
+		if (ctx->alone) {
+			__atomic_store_n(&ctx->run->out_seq, taken + *count, __ATOMIC_RELAXED);
+			return taken;
+		}
+	} while (!__atomic_compare_exchange_n(
+		&ctx->run->out_seq, &taken, taken + *count, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return taken;
+}
