@@ -93,12 +93,39 @@ bool ike_keys_derive(struct ike_keys *out, const struct suite *suite, struct byt
 	return ok;
 }
 
-static void child_keys_take(struct reader *r, const struct sk_key *shape, struct child_keys *out)
+/* Lengths of one direction of a CHILD SA. */
+struct child_shape {
+	uint8_t encr_len, integ_len, salt_len;
+};
+
+/* RFC 7296 2.17: encryption key, then integrity key; a salt ends the key that it belongs to (RFC 4106 8.1, RFC
+ * 4543 5). False if an algorithm is not known, or the packets would not be authenticated. */
+static bool child_shape_of(const struct suite *suite, struct child_shape *out)
+{
+	const struct transform_info *encr = suite->encr.type ? transform_find(&suite->encr) : NULL;
+	const struct transform_info *integ = suite->integ.type ? transform_find(&suite->integ) : NULL;
+
+	if ((suite->encr.type && !encr) || (suite->integ.type && !integ))
+		return false;
+	if (suite->protocol == PROTOCOL_AH ? encr || !integ : !encr || encr->aead == (integ != NULL))
+		return false;
+	*out = (struct child_shape){
+		.encr_len = encr ? encr->key_len : 0,
+		.integ_len = integ ? integ->key_len : 0,
+		.salt_len = encr ? encr->salt_len : integ->salt_len,
+	};
+	return true;
+}
+
+static void child_keys_take(struct reader *r, bool salt_first, const struct child_shape *shape, struct child_keys *out)
 {
 	memset(out, 0, sizeof(*out));
 	read_copy(r, out->encr, shape->encr_len);
-	read_copy(r, out->salt, shape->salt_len);
+	if (salt_first)
+		read_copy(r, out->salt, shape->salt_len);
 	read_copy(r, out->integ, shape->integ_len);
+	if (!salt_first)
+		read_copy(r, out->salt, shape->salt_len);
 }
 
 bool child_keys_derive(const struct ike_keys *keys, const struct suite *suite, struct bytes shared, struct bytes ni,
@@ -106,12 +133,13 @@ bool child_keys_derive(const struct ike_keys *keys, const struct suite *suite, s
 {
 	uint8_t seed[SEED_MAX], stream[KEY_STREAM_MAX];
 	struct writer w = writer_of(seed, sizeof(seed));
-	struct sk_key shape = {0};
+	bool salt_of_cipher = suite->encr.type != 0;
+	struct child_shape shape;
 	struct reader r;
 	size_t len;
 	bool ok;
 
-	if (!sk_key_shape(suite, &shape))
+	if (!child_shape_of(suite, &shape))
 		return false;
 	write_bytes(&w, shared.data, shared.len);
 	write_bytes(&w, ni.data, ni.len);
@@ -121,8 +149,8 @@ bool child_keys_derive(const struct ike_keys *keys, const struct suite *suite, s
 				 (struct bytes){seed, writer_len(&w)}, stream, len);
 	if (ok) { /* the SA from initiator to responder comes first */
 		r = reader_of(stream, len);
-		child_keys_take(&r, &shape, initiator ? out : in);
-		child_keys_take(&r, &shape, initiator ? in : out);
+		child_keys_take(&r, salt_of_cipher, &shape, initiator ? out : in);
+		child_keys_take(&r, salt_of_cipher, &shape, initiator ? in : out);
 	}
 	secret_wipe(seed, sizeof(seed));
 	secret_wipe(stream, sizeof(stream));

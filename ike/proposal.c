@@ -34,6 +34,16 @@ static void proposal_add(struct proposal *proposal, uint8_t type, uint16_t id, u
 
 /* ---- notation ------------------------------------------------------------------------------------------------- */
 
+static unsigned uses_of(enum ike_protocol protocol)
+{
+	return protocol == PROTOCOL_IKE ? FOR_IKE : protocol == PROTOCOL_AH ? FOR_AH : FOR_ESP;
+}
+
+static const char *protocol_name(enum ike_protocol protocol)
+{
+	return protocol == PROTOCOL_IKE ? "IKE" : protocol == PROTOCOL_AH ? "AH" : "ESP";
+}
+
 /* The words that may stand in a proposal for `protocol`, for an error message. */
 static void words_list(enum ike_protocol protocol, char *out, size_t size)
 {
@@ -41,7 +51,7 @@ static void words_list(enum ike_protocol protocol, char *out, size_t size)
 	size_t len = 0;
 
 	for (unsigned n = 0; (info = transform_at(n)) && len < size; n++) {
-		if (info->type == (protocol == PROTOCOL_IKE ? TRANSFORM_ESN : TRANSFORM_PRF))
+		if (!(info->uses & uses_of(protocol)) || info->uses & FOR_VARIANT)
 			continue;
 		int more = snprintf(out + len, size - len, "%s%s", len ? ", " : "", info->word);
 
@@ -51,7 +61,7 @@ static void words_list(enum ike_protocol protocol, char *out, size_t size)
 
 static bool word_add(const char *word, enum ike_protocol protocol, struct proposal *out, char *error, size_t error_size)
 {
-	const struct transform_info *info = transform_find_word(word);
+	const struct transform_info *info = transform_find_word(word, uses_of(protocol));
 	char known[NOTATION_MAX];
 
 	words_list(protocol, known, sizeof(known));
@@ -60,9 +70,9 @@ static bool word_add(const char *word, enum ike_protocol protocol, struct propos
 			transform_foreign_word(word) ? "an algorithm that is not done here" : "no algorithm", known);
 		return false;
 	}
-	if (info->type == (protocol == PROTOCOL_IKE ? TRANSFORM_ESN : TRANSFORM_PRF)) {
+	if (!(info->uses & uses_of(protocol))) {
 		snprintf(error, error_size, "\"%.40s\" has no place in %s proposals; expected some of: %s", word,
-			protocol == PROTOCOL_IKE ? "IKE" : "ESP", known);
+			protocol_name(protocol), known);
 		return false;
 	}
 	proposal_add(out, info->type, info->id, info->key_bits);
@@ -106,11 +116,16 @@ static bool ciphers_check(struct proposal *out, char *error, size_t error_size)
 	if (!aead && !plain)
 		snprintf(error, error_size, "no cipher; expected one such as aes256gcm16 or aes256");
 	else if (aead && plain)
-		snprintf(error, error_size, "mixes AES-GCM with AES-CBC; expected two proposals");
+		snprintf(error, error_size,
+			"mixes ciphers that bring their own integrity, such as AES-GCM, with others, such as AES-CBC; "
+			"expected two proposals");
 	else if (plain && !proposal_has(out, TRANSFORM_INTEG))
-		snprintf(error, error_size, "AES-CBC without integrity; expected sha256, sha384 or sha512 with it");
+		snprintf(error, error_size,
+			"a cipher without integrity, which an attacker can change unseen; expected sha256, sha384 or "
+			"sha512 with it");
 	else if (aead && proposal_has(out, TRANSFORM_INTEG) && out->protocol == PROTOCOL_ESP)
-		snprintf(error, error_size, "AES-GCM brings its own integrity; leave sha256, sha384, sha512 out");
+		snprintf(error, error_size,
+			"the cipher brings its own integrity; leave sha256, sha384, sha512 and the like out");
 	else
 		return true;
 	return false;
@@ -146,9 +161,13 @@ static void transforms_sort(struct proposal *out)
 static bool proposal_complete(struct proposal *out, char *error, size_t error_size)
 {
 	transforms_sort(out);
-	if (!ciphers_check(out, error, error_size))
+	if (out->protocol == PROTOCOL_AH && !proposal_has(out, TRANSFORM_INTEG)) {
+		snprintf(error, error_size, "no integrity; expected one such as sha256 or aes256gmac");
 		return false;
-	if (out->protocol == PROTOCOL_ESP) {
+	}
+	if (out->protocol != PROTOCOL_AH && !ciphers_check(out, error, error_size))
+		return false;
+	if (out->protocol != PROTOCOL_IKE) {
 		if (!proposal_has(out, TRANSFORM_ESN))
 			proposal_add(out, TRANSFORM_ESN, ESN_NO, 0);
 		return true;
@@ -188,13 +207,18 @@ void proposal_defaults(enum ike_protocol protocol, struct proposal_list *out)
 		"aes256gcm16-aes128gcm16-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-modp2048",
 		"aes256-aes128-sha256-sha384-sha512-x25519-ecp256-ecp384-modp2048", NULL};
 	/* Each with PFS first, then without: Apple's and Windows' clients rekey without it. */
-	static const char *const esp[] = {"aes256gcm16-aes128gcm16-x25519-ecp256-ecp384-modp2048",
-		"aes256gcm16-aes128gcm16", "aes256-aes128-sha256-x25519-ecp256-ecp384-modp2048", "aes256-aes128-sha256",
-		NULL};
+	static const char *const esp[] = {"aes256gcm16-aes128gcm16-x25519-ecp256-ecp384-modp2048-esn-noesn",
+		"aes256gcm16-aes128gcm16-esn-noesn", "aes256-aes128-sha256-x25519-ecp256-ecp384-modp2048-esn-noesn",
+		"aes256-aes128-sha256-esn-noesn", NULL};
+	static const char *const ah[] = {
+		"sha256-sha384-sha512-x25519-ecp256-ecp384-modp2048-esn-noesn", "sha256-sha384-sha512-esn-noesn", NULL};
 	char error[NOTATION_MAX];
 
 	out->count = 0;
-	for (const char *const *text = protocol == PROTOCOL_IKE ? ike : esp; *text; text++)
+	for (const char *const *text = protocol == PROTOCOL_IKE	 ? ike
+				       : protocol == PROTOCOL_AH ? ah
+								 : esp;
+		*text; text++)
 		if (proposal_parse(*text, protocol, &out->items[out->count], error, sizeof(error)))
 			out->count++;
 }
@@ -213,8 +237,17 @@ __attribute__((format(printf, 4, 5))) static void text_add(char *out, size_t siz
 	*len += more > 0 ? (size_t)more : 0;
 }
 
+static bool has_esn(const struct proposal *proposal)
+{
+	for (unsigned i = 0; i < proposal->count; i++)
+		if (proposal->transforms[i].type == TRANSFORM_ESN && proposal->transforms[i].id == ESN_YES)
+			return true;
+	return false;
+}
+
 const char *proposal_format(const struct proposal *proposal, char *out, size_t size)
 {
+	bool esn = has_esn(proposal);
 	size_t len = 0;
 	char word[48];
 
@@ -223,8 +256,8 @@ const char *proposal_format(const struct proposal *proposal, char *out, size_t s
 	for (unsigned i = 0; i < proposal->count; i++) {
 		const struct transform *transform = &proposal->transforms[i];
 
-		if (transform->type == TRANSFORM_ESN && transform->id == ESN_NO)
-			continue;
+		if (transform->type == TRANSFORM_ESN && transform->id == ESN_NO && !esn)
+			continue; /* what is meant when nothing is said */
 		text_add(out, size, &len, "%s%s", len ? "-" : "", transform_format(transform, word, sizeof(word)));
 	}
 	return out;
@@ -276,7 +309,7 @@ static bool type_choose(const struct proposal *ours, const struct proposal *thei
 	}
 	if (!type_optional(ours, type) || !type_optional(theirs, type))
 		return false;
-	if (type == TRANSFORM_ESN && ours->protocol == PROTOCOL_ESP)
+	if (type == TRANSFORM_ESN && ours->protocol != PROTOCOL_IKE)
 		*out = esn_no;
 	return true;
 }
@@ -289,6 +322,15 @@ bool proposal_types_known(const struct proposal *proposal)
 		if (proposal->transforms[i].type < TRANSFORM_ENCR || proposal->transforms[i].type > TRANSFORM_ESN)
 			return false;
 	return true;
+}
+
+/* RFC 4303 3.2: encryption without integrity is never agreed to, whatever stands in the proposals. */
+static bool suite_protects(const struct suite *suite)
+{
+	const struct transform_info *encr = suite->encr.type ? transform_find(&suite->encr) : NULL;
+	bool integ = suite->integ.type && suite->integ.id != INTEG_NONE;
+
+	return suite->protocol == PROTOCOL_AH ? !suite->encr.type && integ : encr && (encr->aead || integ);
 }
 
 static bool suite_choose(const struct proposal *ours, const struct proposal *theirs, bool without_ke, struct suite *out)
@@ -306,7 +348,7 @@ static bool suite_choose(const struct proposal *ours, const struct proposal *the
 		if (!type_choose(ours, theirs, types[t], into[t]))
 			return false;
 	}
-	return out->encr.type != 0;
+	return suite_protects(out);
 }
 
 bool proposal_choose(

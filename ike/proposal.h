@@ -23,13 +23,34 @@ enum transform_type {
 	TRANSFORM_ESN = 5,
 };
 
-enum encr_id { ENCR_AES_CBC = 12, ENCR_AES_GCM_16 = 20 };
+enum encr_id {
+	ENCR_NULL = 11,
+	ENCR_AES_CBC = 12,
+	ENCR_AES_CTR = 13,
+	ENCR_AES_CCM_8 = 14,
+	ENCR_AES_CCM_12 = 15,
+	ENCR_AES_CCM_16 = 16,
+	ENCR_AES_GCM_8 = 18,
+	ENCR_AES_GCM_12 = 19,
+	ENCR_AES_GCM_16 = 20,
+	ENCR_NULL_AES_GMAC = 21,
+	ENCR_CHACHA20_POLY1305 = 28,
+	ENCR_AES_CCM_16_IIV = 29,
+	ENCR_AES_GCM_16_IIV = 30,
+	ENCR_CHACHA20_POLY1305_IIV = 31,
+};
 enum prf_id { PRF_HMAC_SHA2_256 = 5, PRF_HMAC_SHA2_384 = 6, PRF_HMAC_SHA2_512 = 7 };
 enum integ_id {
 	INTEG_NONE = 0,
+	INTEG_HMAC_SHA1_96 = 2,
+	INTEG_AES_XCBC_96 = 5,
+	INTEG_AES_CMAC_96 = 8,
+	INTEG_AES_128_GMAC = 9,
+	INTEG_AES_192_GMAC = 10,
+	INTEG_AES_256_GMAC = 11,
 	INTEG_HMAC_SHA2_256_128 = 12,
 	INTEG_HMAC_SHA2_384_192 = 13,
-	INTEG_HMAC_SHA2_512_256 = 14
+	INTEG_HMAC_SHA2_512_256 = 14,
 };
 enum ke_id { KE_NONE = 0, KE_MODP_2048 = 14, KE_ECP_256 = 19, KE_ECP_384 = 20, KE_X25519 = 31 };
 enum esn_id { ESN_NO = 0, ESN_YES = 1 };
@@ -70,8 +91,8 @@ struct suite {
 };
 
 /*
- * Parse one proposal in notation, for IKE or ESP. ESP proposals get ESN_NO unless "esn" (then ESN first, and "noesn" if
- * named too). On failure false, and `error` names the word and what would be right.
+ * Parse one proposal in notation, for IKE, ESP or AH. The latter get ESN_NO unless "esn" (then ESN first, and "noesn"
+ * if named too). On failure false, and `error` names the word and what would be right.
  */
 bool proposal_parse(const char *text, enum ike_protocol protocol, struct proposal *out, char *error, size_t error_size);
 /* The project's defaults (strong, interoperable; README of the room says why). */

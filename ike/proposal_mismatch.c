@@ -94,13 +94,17 @@ static bool type_common(const struct proposal_list *ours, const struct proposal_
 	return !any;
 }
 
-/* The first transform of `type` in a list that is implemented here; NULL if there is none. */
-static const struct transform *type_first_done(const struct proposal_list *list, uint8_t type)
+/* The first transform of `type` in a list that is done here for `uses`; NULL if there is none. */
+static const struct transform *type_first_done(const struct proposal_list *list, uint8_t type, unsigned uses)
 {
 	for (unsigned i = 0; i < list->count; i++)
-		for (unsigned j = 0; j < list->items[i].count; j++)
-			if (list->items[i].transforms[j].type == type && transform_find(&list->items[i].transforms[j]))
-				return &list->items[i].transforms[j];
+		for (unsigned j = 0; j < list->items[i].count; j++) {
+			const struct transform *transform = &list->items[i].transforms[j];
+			const struct transform_info *info = transform_find(transform);
+
+			if (transform->type == type && info && info->uses & uses)
+				return transform;
+		}
 	return NULL;
 }
 
@@ -108,8 +112,13 @@ static const struct transform *type_first_done(const struct proposal_list *list,
 static void type_report(
 	const struct proposal_list *ours, const struct proposal_list *theirs, uint8_t type, struct text *text)
 {
-	const char *key = ours->count && ours->items[0].protocol == PROTOCOL_IKE ? "proposals" : "esp_proposals";
-	const struct transform *our_first = type_first_done(ours, type), *their_first = type_first_done(theirs, type);
+	uint8_t protocol = ours->count ? ours->items[0].protocol : PROTOCOL_ESP;
+	const char *key = protocol == PROTOCOL_IKE  ? "proposals"
+			  : protocol == PROTOCOL_AH ? "ah_proposals"
+						    : "esp_proposals";
+	unsigned uses = protocol == PROTOCOL_IKE ? FOR_IKE : protocol == PROTOCOL_AH ? FOR_AH : FOR_ESP;
+	const struct transform *our_first = type_first_done(ours, type, uses);
+	const struct transform *their_first = type_first_done(theirs, type, uses);
 	char offered[WORDS_MAX], configured[WORDS_MAX], word[48];
 
 	text_add(text, "  %s: the peer offers %s, configured here is %s; ", transform_type_name(type),
@@ -184,6 +193,46 @@ static void closest_report(const struct proposal_list *ours, const struct propos
 			       "exchanges?); offer one without it, too\n");
 }
 
+static const char *protocol_name(uint8_t protocol)
+{
+	return protocol == PROTOCOL_IKE	  ? "IKE"
+	       : protocol == PROTOCOL_AH  ? "AH"
+	       : protocol == PROTOCOL_ESP ? "ESP"
+					  : "another protocol";
+}
+
+/* AH against ESP: no algorithm is to blame. True: so it is. */
+static bool protocol_report(const struct proposal_list *ours, const struct proposal_list *theirs, struct text *text)
+{
+	for (unsigned i = 0; i < ours->count; i++)
+		for (unsigned j = 0; j < theirs->count; j++)
+			if (ours->items[i].protocol == theirs->items[j].protocol)
+				return false;
+	text_add(text, "  the peer offers %s, configured here is %s (%s)\n", protocol_name(theirs->items[0].protocol),
+		protocol_name(ours->items[0].protocol),
+		ours->items[0].protocol == PROTOCOL_AH ? "ah_proposals" : "esp_proposals");
+	return true;
+}
+
+/* A cipher whose packets anyone could change: never agreed to, also if it is the peer's only wish. */
+static void unprotected_report(const struct proposal_list *theirs, struct text *text)
+{
+	char proposal[WORDS_MAX];
+
+	for (unsigned i = 0; i < theirs->count; i++) {
+		const struct proposal_list one = {.count = 1, .items = {theirs->items[i]}};
+		const struct transform *cipher = type_first_done(&one, TRANSFORM_ENCR, FOR_ESP);
+
+		if (theirs->items[i].protocol != PROTOCOL_ESP || !cipher || transform_find(cipher)->aead ||
+			proposal_has(&theirs->items[i], TRANSFORM_INTEG))
+			continue;
+		text_add(text,
+			"  the peer's proposal #%u (%s) encrypts without integrity protection, which is refused; add "
+			"one such as sha256 at the peer\n",
+			i + 1, proposal_format(&theirs->items[i], proposal, sizeof(proposal)));
+	}
+}
+
 size_t proposal_mismatch(
 	const struct proposal_list *ours, const struct proposal_list *theirs, const char *where, char *out, size_t size)
 {
@@ -194,7 +243,8 @@ size_t proposal_mismatch(
 	text_add(&text, "%s: no proposal in common\n", where);
 	if (theirs->count == 0 || ours->count == 0)
 		text_add(&text, "  %s\n", theirs->count ? "nothing is configured here" : "the peer offers nothing");
-	else if (types_report(ours, theirs, &text) == 0)
+	else if (!protocol_report(ours, theirs, &text) && types_report(ours, theirs, &text) == 0)
 		closest_report(ours, theirs, &text);
+	unprotected_report(theirs, &text);
 	return text.len;
 }

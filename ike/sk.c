@@ -17,9 +17,13 @@ static void cipher_ctx_free(EVP_CIPHER_CTX **context)
 static const EVP_CIPHER *sk_cipher(const struct sk_key *key)
 {
 	if (key->encr == ENCR_AES_GCM_16)
-		return key->encr_len == 16 ? EVP_aes_128_gcm() : EVP_aes_256_gcm();
+		return key->encr_len == 16   ? EVP_aes_128_gcm()
+		       : key->encr_len == 24 ? EVP_aes_192_gcm()
+					     : EVP_aes_256_gcm();
 	if (key->encr == ENCR_AES_CBC)
-		return key->encr_len == 16 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
+		return key->encr_len == 16   ? EVP_aes_128_cbc()
+		       : key->encr_len == 24 ? EVP_aes_192_cbc()
+					     : EVP_aes_256_cbc();
 	return NULL;
 }
 

@@ -7,42 +7,103 @@
 #include <string.h>
 #include <strings.h>
 
-/* Numbers: IANA "Internet Key Exchange Version 2 (IKEv2) Parameters". The first word of an entry is the one that is
- * printed. */
+#define WORD_MAX 32u
+
+/*
+ * Numbers: IANA "Internet Key Exchange Version 2 (IKEv2) Parameters". The first word of an entry is the one that is
+ * printed; words are strongSwan's, and where it has none (implicit IVs) of the same make. Lengths in bytes: key, salt
+ * (or nonce), IV, ICV, block.
+ */
+#define IKE	  FOR_IKE
+#define ESP	  FOR_ESP
+#define AH	  FOR_AH
+#define VARIANT	  FOR_VARIANT
+#define KE_ALL	  (FOR_IKE | FOR_ESP | FOR_AH)
+#define SEQ_BOTH  (FOR_ESP | FOR_AH)
+#define INTEG_ALL (FOR_IKE | FOR_ESP | FOR_AH)
+#define INTEG_SA  (FOR_ESP | FOR_AH)
+
 static const struct transform_info transforms[] = {
-	/* word, type, id, key bits, key, salt, iv, icv, block, aead */
-	{"aes128gcm16", TRANSFORM_ENCR, ENCR_AES_GCM_16, 128, 16, 4, 8, 16, 1, true},
-	{"aes256gcm16", TRANSFORM_ENCR, ENCR_AES_GCM_16, 256, 32, 4, 8, 16, 1, true},
-	{"aes128", TRANSFORM_ENCR, ENCR_AES_CBC, 128, 16, 0, 16, 0, 16, false},
-	{"aes256", TRANSFORM_ENCR, ENCR_AES_CBC, 256, 32, 0, 16, 0, 16, false},
-	{"prfsha256", TRANSFORM_PRF, PRF_HMAC_SHA2_256, 0, 32, 0, 0, 0, 0, false},
-	{"prfsha384", TRANSFORM_PRF, PRF_HMAC_SHA2_384, 0, 48, 0, 0, 0, 0, false},
-	{"prfsha512", TRANSFORM_PRF, PRF_HMAC_SHA2_512, 0, 64, 0, 0, 0, 0, false},
-	{"sha256", TRANSFORM_INTEG, INTEG_HMAC_SHA2_256_128, 0, 32, 0, 0, 16, 0, false},
-	{"sha384", TRANSFORM_INTEG, INTEG_HMAC_SHA2_384_192, 0, 48, 0, 0, 24, 0, false},
-	{"sha512", TRANSFORM_INTEG, INTEG_HMAC_SHA2_512_256, 0, 64, 0, 0, 32, 0, false},
-	{"x25519", TRANSFORM_KE, KE_X25519, 0, 0, 0, 0, 0, 0, false},
-	{"ecp256", TRANSFORM_KE, KE_ECP_256, 0, 0, 0, 0, 0, 0, false},
-	{"ecp384", TRANSFORM_KE, KE_ECP_384, 0, 0, 0, 0, 0, 0, false},
-	{"modp2048", TRANSFORM_KE, KE_MODP_2048, 0, 0, 0, 0, 0, 0, false},
-	{"noesn", TRANSFORM_ESN, ESN_NO, 0, 0, 0, 0, 0, 0, false},
-	{"esn", TRANSFORM_ESN, ESN_YES, 0, 0, 0, 0, 0, 0, false},
+	/* word, type, id, key bits, key, salt, iv, icv, block, aead, uses */
+	/* RFC 4106, RFC 5282 */
+	{"aes128gcm16", TRANSFORM_ENCR, ENCR_AES_GCM_16, 128, 16, 4, 8, 16, 1, true, IKE | ESP},
+	{"aes192gcm16", TRANSFORM_ENCR, ENCR_AES_GCM_16, 192, 24, 4, 8, 16, 1, true, IKE | ESP | VARIANT},
+	{"aes256gcm16", TRANSFORM_ENCR, ENCR_AES_GCM_16, 256, 32, 4, 8, 16, 1, true, IKE | ESP},
+	{"aes128gcm12", TRANSFORM_ENCR, ENCR_AES_GCM_12, 128, 16, 4, 8, 12, 1, true, ESP | VARIANT},
+	{"aes192gcm12", TRANSFORM_ENCR, ENCR_AES_GCM_12, 192, 24, 4, 8, 12, 1, true, ESP | VARIANT},
+	{"aes256gcm12", TRANSFORM_ENCR, ENCR_AES_GCM_12, 256, 32, 4, 8, 12, 1, true, ESP | VARIANT},
+	{"aes128gcm8", TRANSFORM_ENCR, ENCR_AES_GCM_8, 128, 16, 4, 8, 8, 1, true, ESP | VARIANT},
+	{"aes192gcm8", TRANSFORM_ENCR, ENCR_AES_GCM_8, 192, 24, 4, 8, 8, 1, true, ESP | VARIANT},
+	{"aes256gcm8", TRANSFORM_ENCR, ENCR_AES_GCM_8, 256, 32, 4, 8, 8, 1, true, ESP | VARIANT},
+	/* RFC 7634 2: no key-length attribute */
+	{"chacha20poly1305", TRANSFORM_ENCR, ENCR_CHACHA20_POLY1305, 0, 32, 4, 8, 16, 1, true, ESP},
+	/* RFC 4309 7.1: three bytes of salt */
+	{"aes128ccm16", TRANSFORM_ENCR, ENCR_AES_CCM_16, 128, 16, 3, 8, 16, 1, true, ESP | VARIANT},
+	{"aes192ccm16", TRANSFORM_ENCR, ENCR_AES_CCM_16, 192, 24, 3, 8, 16, 1, true, ESP | VARIANT},
+	{"aes256ccm16", TRANSFORM_ENCR, ENCR_AES_CCM_16, 256, 32, 3, 8, 16, 1, true, ESP},
+	{"aes128ccm12", TRANSFORM_ENCR, ENCR_AES_CCM_12, 128, 16, 3, 8, 12, 1, true, ESP | VARIANT},
+	{"aes192ccm12", TRANSFORM_ENCR, ENCR_AES_CCM_12, 192, 24, 3, 8, 12, 1, true, ESP | VARIANT},
+	{"aes256ccm12", TRANSFORM_ENCR, ENCR_AES_CCM_12, 256, 32, 3, 8, 12, 1, true, ESP | VARIANT},
+	{"aes128ccm8", TRANSFORM_ENCR, ENCR_AES_CCM_8, 128, 16, 3, 8, 8, 1, true, ESP | VARIANT},
+	{"aes192ccm8", TRANSFORM_ENCR, ENCR_AES_CCM_8, 192, 24, 3, 8, 8, 1, true, ESP | VARIANT},
+	{"aes256ccm8", TRANSFORM_ENCR, ENCR_AES_CCM_8, 256, 32, 3, 8, 8, 1, true, ESP | VARIANT},
+	/* RFC 8750: the IV is the sequence number and does not travel */
+	{"aes128gcm16iiv", TRANSFORM_ENCR, ENCR_AES_GCM_16_IIV, 128, 16, 4, 0, 16, 1, true, ESP | VARIANT},
+	{"aes192gcm16iiv", TRANSFORM_ENCR, ENCR_AES_GCM_16_IIV, 192, 24, 4, 0, 16, 1, true, ESP | VARIANT},
+	{"aes256gcm16iiv", TRANSFORM_ENCR, ENCR_AES_GCM_16_IIV, 256, 32, 4, 0, 16, 1, true, ESP},
+	{"chacha20poly1305iiv", TRANSFORM_ENCR, ENCR_CHACHA20_POLY1305_IIV, 0, 32, 4, 0, 16, 1, true, ESP | VARIANT},
+	{"aes128ccm16iiv", TRANSFORM_ENCR, ENCR_AES_CCM_16_IIV, 128, 16, 3, 0, 16, 1, true, ESP | VARIANT},
+	{"aes192ccm16iiv", TRANSFORM_ENCR, ENCR_AES_CCM_16_IIV, 192, 24, 3, 0, 16, 1, true, ESP | VARIANT},
+	{"aes256ccm16iiv", TRANSFORM_ENCR, ENCR_AES_CCM_16_IIV, 256, 32, 3, 0, 16, 1, true, ESP | VARIANT},
+	/* RFC 4543 9: authentication alone, but from one key as an AEAD */
+	{"aes128gmac", TRANSFORM_ENCR, ENCR_NULL_AES_GMAC, 128, 16, 4, 8, 16, 1, true, ESP | VARIANT},
+	{"aes192gmac", TRANSFORM_ENCR, ENCR_NULL_AES_GMAC, 192, 24, 4, 8, 16, 1, true, ESP | VARIANT},
+	{"aes256gmac", TRANSFORM_ENCR, ENCR_NULL_AES_GMAC, 256, 32, 4, 8, 16, 1, true, ESP},
+	/* RFC 3602 */
+	{"aes128", TRANSFORM_ENCR, ENCR_AES_CBC, 128, 16, 0, 16, 0, 16, false, IKE | ESP},
+	{"aes192", TRANSFORM_ENCR, ENCR_AES_CBC, 192, 24, 0, 16, 0, 16, false, IKE | ESP | VARIANT},
+	{"aes256", TRANSFORM_ENCR, ENCR_AES_CBC, 256, 32, 0, 16, 0, 16, false, IKE | ESP},
+	/* RFC 3686 5.1: the nonce ends the key material */
+	{"aes128ctr", TRANSFORM_ENCR, ENCR_AES_CTR, 128, 16, 4, 8, 0, 1, false, ESP | VARIANT},
+	{"aes192ctr", TRANSFORM_ENCR, ENCR_AES_CTR, 192, 24, 4, 8, 0, 1, false, ESP | VARIANT},
+	{"aes256ctr", TRANSFORM_ENCR, ENCR_AES_CTR, 256, 32, 4, 8, 0, 1, false, ESP},
+	/* RFC 2410 */
+	{"null", TRANSFORM_ENCR, ENCR_NULL, 0, 0, 0, 0, 0, 1, false, ESP},
+	{"prfsha256", TRANSFORM_PRF, PRF_HMAC_SHA2_256, 0, 32, 0, 0, 0, 0, false, IKE},
+	{"prfsha384", TRANSFORM_PRF, PRF_HMAC_SHA2_384, 0, 48, 0, 0, 0, 0, false, IKE},
+	{"prfsha512", TRANSFORM_PRF, PRF_HMAC_SHA2_512, 0, 64, 0, 0, 0, 0, false, IKE},
+	/* RFC 4868, RFC 2404, RFC 3566, RFC 4494 */
+	{"sha256", TRANSFORM_INTEG, INTEG_HMAC_SHA2_256_128, 0, 32, 0, 0, 16, 0, false, INTEG_ALL},
+	{"sha384", TRANSFORM_INTEG, INTEG_HMAC_SHA2_384_192, 0, 48, 0, 0, 24, 0, false, INTEG_ALL},
+	{"sha512", TRANSFORM_INTEG, INTEG_HMAC_SHA2_512_256, 0, 64, 0, 0, 32, 0, false, INTEG_ALL},
+	{"sha1", TRANSFORM_INTEG, INTEG_HMAC_SHA1_96, 0, 20, 0, 0, 12, 0, false, INTEG_SA},
+	{"aesxcbc", TRANSFORM_INTEG, INTEG_AES_XCBC_96, 0, 16, 0, 0, 12, 0, false, INTEG_SA},
+	{"aescmac", TRANSFORM_INTEG, INTEG_AES_CMAC_96, 0, 16, 0, 0, 12, 0, false, INTEG_SA},
+	/* RFC 4543 9: in AH the key length is part of the number, and the salt of the key */
+	{"aes128gmac", TRANSFORM_INTEG, INTEG_AES_128_GMAC, 0, 16, 4, 8, 16, 0, false, AH},
+	{"aes192gmac", TRANSFORM_INTEG, INTEG_AES_192_GMAC, 0, 24, 4, 8, 16, 0, false, AH | VARIANT},
+	{"aes256gmac", TRANSFORM_INTEG, INTEG_AES_256_GMAC, 0, 32, 4, 8, 16, 0, false, AH},
+	{"x25519", TRANSFORM_KE, KE_X25519, 0, 0, 0, 0, 0, 0, false, KE_ALL},
+	{"ecp256", TRANSFORM_KE, KE_ECP_256, 0, 0, 0, 0, 0, 0, false, KE_ALL},
+	{"ecp384", TRANSFORM_KE, KE_ECP_384, 0, 0, 0, 0, 0, 0, false, KE_ALL},
+	{"modp2048", TRANSFORM_KE, KE_MODP_2048, 0, 0, 0, 0, 0, 0, false, KE_ALL},
+	{"noesn", TRANSFORM_ESN, ESN_NO, 0, 0, 0, 0, 0, 0, false, SEQ_BOTH},
+	{"esn", TRANSFORM_ESN, ESN_YES, 0, 0, 0, 0, 0, 0, false, SEQ_BOTH},
 };
 
-/* Other spellings that strongSwan accepts. */
+/* Other spellings that strongSwan accepts. Those of AES-GCM and AES-CCM by bits ("aes128gcm128") are in
+ * word_canonical. */
 static const struct {
 	const char *word;
 	const char *means;
 } synonyms[] = {
 	{"curve25519", "x25519"},
-	{"aes128gcm128", "aes128gcm16"},
-	{"aes256gcm128", "aes256gcm16"},
 	{"aes", "aes128"},
+	{"aesctr", "aes128ctr"},
+	{"sha", "sha1"},
 	{"sha2_256", "sha256"},
 	{"sha2_384", "sha384"},
 	{"sha2_512", "sha512"},
-	{"aes128gcm", "aes128gcm16"},
-	{"aes256gcm", "aes256gcm16"},
 };
 
 /* What peers offer and we do not do: names for the reports alone. */
@@ -52,7 +113,6 @@ static const struct {
 	const char *word;
 } foreign[] = {
 	{TRANSFORM_ENCR, 3, "3des"},
-	{TRANSFORM_ENCR, 11, "null"},
 	{TRANSFORM_ENCR, 13, "aesctr"},
 	{TRANSFORM_ENCR, 14, "aesccm8"},
 	{TRANSFORM_ENCR, 15, "aesccm12"},
@@ -64,15 +124,13 @@ static const struct {
 	{TRANSFORM_ENCR, 19, "aesgcm12"},
 	{TRANSFORM_ENCR, 21, "aesgmac"},
 	{TRANSFORM_ENCR, 23, "camellia"},
-	{TRANSFORM_ENCR, 28, "chacha20poly1305"},
 	{TRANSFORM_PRF, 1, "prfmd5"},
 	{TRANSFORM_PRF, 2, "prfsha1"},
 	{TRANSFORM_PRF, 4, "prfaesxcbc"},
 	{TRANSFORM_PRF, 8, "prfaescmac"},
 	{TRANSFORM_INTEG, 1, "md5"},
-	{TRANSFORM_INTEG, 2, "sha1"},
-	{TRANSFORM_INTEG, 5, "aesxcbc"},
-	{TRANSFORM_INTEG, 8, "aescmac"},
+	{TRANSFORM_INTEG, 6, "md5_128"},
+	{TRANSFORM_INTEG, 7, "sha1_160"},
 	{TRANSFORM_KE, 0, "none"},
 	{TRANSFORM_KE, 1, "modp768"},
 	{TRANSFORM_KE, 2, "modp1024"},
@@ -104,15 +162,43 @@ const struct transform_info *transform_find(const struct transform *transform)
 	return NULL;
 }
 
-const struct transform_info *transform_find_word(const char *word)
+/* "aes128gcm128" and "aes128gcm" as "aes128gcm16": the ICV in bits, or none named (16 bytes). */
+static const char *word_canonical(const char *word, char out[static WORD_MAX])
 {
+	static const char *const bits[] = {"64", "96", "128"}, *const bytes[] = {"8", "12", "16"};
+	size_t len = strlen(word);
+
+	if (len < 9 || len >= WORD_MAX || strncasecmp(word, "aes", 3) != 0)
+		return word;
+	memcpy(out, word, 9);
+	out[9] = '\0';
+	if (strcasecmp(out + 6, "gcm") != 0 && strcasecmp(out + 6, "ccm") != 0)
+		return word;
+	if (!word[9])
+		return strcat(out, "16");
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+		if (strcmp(word + 9, bits[i]) == 0)
+			return strcat(out, bytes[i]);
+	return word;
+}
+
+const struct transform_info *transform_find_word(const char *word, unsigned uses)
+{
+	const struct transform_info *found = NULL;
+	char buffer[WORD_MAX];
+
 	for (size_t i = 0; i < ARRAY_LEN(synonyms); i++)
 		if (strcasecmp(synonyms[i].word, word) == 0)
 			word = synonyms[i].means;
-	for (size_t i = 0; i < ARRAY_LEN(transforms); i++)
-		if (strcasecmp(transforms[i].word, word) == 0)
+	word = word_canonical(word, buffer);
+	for (size_t i = 0; i < ARRAY_LEN(transforms); i++) {
+		if (strcasecmp(transforms[i].word, word) != 0)
+			continue;
+		if (transforms[i].uses & uses)
 			return &transforms[i];
-	return NULL;
+		found = found ? found : &transforms[i];
+	}
+	return found;
 }
 
 bool transform_foreign_word(const char *word)

@@ -311,6 +311,73 @@ static void child_keys_cross(void **state)
 	assert_memory_not_equal(&i_out, &i_in, sizeof(i_in));
 }
 
+/* RFC 7296 2.17, RFC 4106 8.1, RFC 4309 7.1, RFC 3686 5.1, RFC 4543 5: what each suite takes of KEYMAT, in its order.
+ */
+static const struct {
+	enum ike_protocol protocol;
+	const char *notation;
+	uint8_t encr_len, salt_len, integ_len;
+	bool integ_first; /* the salt ends the integrity key */
+} child_shapes[] = {
+	{PROTOCOL_ESP, "aes128gcm16", 16, 4, 0, false},
+	{PROTOCOL_ESP, "aes192gcm12", 24, 4, 0, false},
+	{PROTOCOL_ESP, "aes256gcm8", 32, 4, 0, false},
+	{PROTOCOL_ESP, "chacha20poly1305", 32, 4, 0, false},
+	{PROTOCOL_ESP, "aes256ccm16", 32, 3, 0, false},
+	{PROTOCOL_ESP, "aes256gcm16iiv", 32, 4, 0, false},
+	{PROTOCOL_ESP, "aes128ccm16iiv", 16, 3, 0, false},
+	{PROTOCOL_ESP, "aes192gmac", 24, 4, 0, false},
+	{PROTOCOL_ESP, "aes128ctr-sha512", 16, 4, 64, false},
+	{PROTOCOL_ESP, "aes256-sha1", 32, 0, 20, false},
+	{PROTOCOL_ESP, "aes192-aesxcbc", 24, 0, 16, false},
+	{PROTOCOL_ESP, "null-aescmac", 0, 0, 16, false},
+	{PROTOCOL_AH, "sha384", 0, 0, 48, false},
+	{PROTOCOL_AH, "aes256gmac", 0, 4, 32, true},
+};
+
+static void child_keys_of(const uint8_t *material, size_t row, struct child_keys *out)
+{
+	memset(out, 0, sizeof(*out));
+	memcpy(out->encr, material, child_shapes[row].encr_len);
+	material += child_shapes[row].encr_len;
+	if (child_shapes[row].integ_first) {
+		memcpy(out->integ, material, child_shapes[row].integ_len);
+		memcpy(out->salt, material + child_shapes[row].integ_len, child_shapes[row].salt_len);
+	} else {
+		memcpy(out->salt, material, child_shapes[row].salt_len);
+		memcpy(out->integ, material + child_shapes[row].salt_len, child_shapes[row].integ_len);
+	}
+}
+
+static void child_keys_layout(void **state)
+{
+	struct bytes shared = {(const uint8_t *)"0123456789abcdef0123456789abcdef", 32},
+		     ni = {(const uint8_t *)"initiator-nonce-", 16}, nr = {(const uint8_t *)"responder-nonce-", 16},
+		     seed = {(const uint8_t *)"initiator-nonce-responder-nonce-", 32};
+	struct ike_keys keys;
+
+	(void)state;
+	assert_true(ike_keys_derive(&keys, &gcm_suite, shared, ni, nr, 1, 2, NULL));
+	for (size_t i = 0; i < ARRAY_LEN(child_shapes); i++) {
+		size_t len = (size_t)child_shapes[i].encr_len + child_shapes[i].salt_len + child_shapes[i].integ_len;
+		struct child_keys in, out, want;
+		struct proposal_list list = {.count = 1};
+		uint8_t material[256];
+		struct suite suite;
+		char error[512];
+
+		assert_true(proposal_parse(
+			child_shapes[i].notation, child_shapes[i].protocol, &list.items[0], error, sizeof(error)));
+		assert_true(proposal_choose(&list, &list, false, &suite));
+		assert_true(child_keys_derive(&keys, &suite, (struct bytes){0}, ni, nr, true, &in, &out));
+		assert_true(prf_plus(keys.prf, (struct bytes){keys.d, keys.prf_len}, seed, material, 2 * len));
+		child_keys_of(material, i, &want);
+		assert_memory_equal(&out, &want, sizeof(want));
+		child_keys_of(material + len, i, &want);
+		assert_memory_equal(&in, &want, sizeof(want));
+	}
+}
+
 /* RFC 7296 2.15 */
 static void psk_auth(void **state)
 {
@@ -337,6 +404,7 @@ int main(void)
 		cmocka_unit_test(derivation_vectors),
 		cmocka_unit_test(x25519_vector),
 		cmocka_unit_test(child_keys_cross),
+		cmocka_unit_test(child_keys_layout),
 		cmocka_unit_test(psk_auth),
 	};
 

@@ -25,6 +25,32 @@ static const struct {
 	{PROTOCOL_ESP, "aes256gcm16", "aes256gcm16", NULL},
 	{PROTOCOL_ESP, "aes256gcm16-esn", "aes256gcm16-esn", NULL},
 	{PROTOCOL_ESP, "aes256-sha256-ecp256", "aes256-sha256-ecp256", NULL},
+	{PROTOCOL_ESP, "aes128gcm8-aes192gcm12-aes256gcm128", "aes128gcm8-aes192gcm12-aes256gcm16", NULL},
+	{PROTOCOL_ESP, "AES192GCM", "aes192gcm16", NULL},
+	{PROTOCOL_ESP, "aes128ccm64-aes256ccm96-aes192ccm", "aes128ccm8-aes256ccm12-aes192ccm16", NULL},
+	{PROTOCOL_ESP, "chacha20poly1305-esn-noesn", "chacha20poly1305-esn-noesn", NULL},
+	{PROTOCOL_ESP, "aes256gcm16iiv-aes128ccm16iiv-chacha20poly1305iiv",
+		"aes256gcm16iiv-aes128ccm16iiv-chacha20poly1305iiv", NULL},
+	{PROTOCOL_ESP, "aes-aes192-aes256ctr-sha-aesxcbc-aescmac-sha2_512",
+		"aes128-aes192-aes256ctr-sha1-aesxcbc-aescmac-sha512", NULL},
+	{PROTOCOL_ESP, "null-sha256", "null-sha256", NULL},
+	{PROTOCOL_ESP, "aes192gmac", "aes192gmac", NULL},
+	{PROTOCOL_AH, "sha256-x25519", "sha256-x25519", NULL},
+	{PROTOCOL_AH, "aes128gmac-aes256gmac-sha1-esn", "aes128gmac-aes256gmac-sha1-esn", NULL},
+	{PROTOCOL_IKE, "aes192gcm16-aes256gcm16-prfsha384-ecp384", "aes192gcm16-aes256gcm16-prfsha384-ecp384", NULL},
+	{PROTOCOL_IKE, "aes192-sha256-x25519", "aes192-prfsha256-sha256-x25519", NULL},
+	{PROTOCOL_ESP, "null", NULL, "without integrity"},
+	{PROTOCOL_ESP, "aes256ctr-x25519", NULL, "without integrity"},
+	{PROTOCOL_ESP, "aes256", NULL, "without integrity"},
+	{PROTOCOL_ESP, "aes256gmac-sha256", NULL, "its own integrity"},
+	{PROTOCOL_ESP, "sha256", NULL, "no cipher"},
+	{PROTOCOL_ESP, "aes256gcm16-aes256-sha256", NULL, "mixes"},
+	{PROTOCOL_ESP, "aes128gcm24", NULL, "no algorithm"},
+	{PROTOCOL_AH, "aes256-sha256", NULL, "no place in AH"},
+	{PROTOCOL_AH, "x25519", NULL, "no integrity"},
+	{PROTOCOL_IKE, "chacha20poly1305-prfsha256-x25519", NULL, "no place in IKE"},
+	{PROTOCOL_IKE, "aes256gcm16iiv-prfsha256-x25519", NULL, "no place in IKE"},
+	{PROTOCOL_IKE, "aes256-sha1-x25519", NULL, "no place in IKE"},
 	{PROTOCOL_IKE, "aes256gcm16-x25519", NULL, "PRF"},
 	{PROTOCOL_IKE, "aes256gcm16-prfsha256", NULL, "key exchange"},
 	{PROTOCOL_IKE, "aes256-x25519", NULL, "integrity"},
@@ -93,6 +119,15 @@ static const struct {
 	{PROTOCOL_ESP, "aes256gcm16", "aes256gcm16-esn", false, NULL, 0},
 	{PROTOCOL_ESP, "aes256gcm16-noesn", "aes256gcm16-esn-noesn", false, "aes256gcm16", 1},
 	{PROTOCOL_ESP, "aes128gcm16", "aes256gcm16", false, NULL, 0},
+	{PROTOCOL_ESP, "aes256gcm16-esn-noesn", "aes256gcm16", false, "aes256gcm16", 1},
+	{PROTOCOL_ESP, "aes256gcm16-esn-noesn", "aes256gcm16-noesn-esn", false, "aes256gcm16-esn", 1},
+	{PROTOCOL_ESP, "aes256gcm16iiv aes256gcm16", "aes256gcm16", false, "aes256gcm16", 1},
+	{PROTOCOL_ESP, "aes256gcm16", "aes256gcm16iiv", false, NULL, 0},
+	{PROTOCOL_ESP, "aes256gcm8", "aes256gcm16", false, NULL, 0},
+	{PROTOCOL_ESP, "null-sha256", "null-sha256-sha1", false, "null-sha256", 1},
+	{PROTOCOL_AH, "sha256-sha1-esn-noesn", "sha1-esn", false, "sha1-esn", 1},
+	{PROTOCOL_AH, "aes256gmac", "aes256gmac", false, "aes256gmac", 1},
+	{PROTOCOL_AH, "aes256gmac", "aes128gmac", false, NULL, 0},
 };
 
 static void choose(void **state)
@@ -136,6 +171,48 @@ static void accept_only_what_was_offered(void **state)
 	assert_false(proposal_accept(&ours, &answer, false, &suite));
 	list_of("aes256-sha256-modp2048 aes256-sha256-modp2048", PROTOCOL_IKE, &answer);
 	assert_false(proposal_accept(&ours, &answer, false, &suite));
+}
+
+/* RFC 4303 3.2: a cipher without integrity is refused though the peer offers nothing else, and also if it stood in our
+ * own list. AH and ESP have nothing in common. */
+static void encryption_alone_is_refused(void **state)
+{
+	struct proposal_list ours, theirs;
+	struct suite suite;
+	char text[2048];
+
+	(void)state;
+	list_of("aes256-sha256", PROTOCOL_ESP, &ours);
+	list_of("aes256-sha256", PROTOCOL_ESP, &theirs);
+	theirs.items[0].transforms[1] = theirs.items[0].transforms[2]; /* ESN; integrity is left out */
+	theirs.items[0].count = 2;
+	assert_false(proposal_choose(&ours, &theirs, false, &suite));
+	assert_true(proposal_mismatch(&ours, &theirs, "child", text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "(aes256) encrypts without integrity protection, which is refused"));
+	assert_false(proposal_choose(&theirs, &theirs, false, &suite));
+	theirs.items[0].transforms[1] = (struct transform){TRANSFORM_INTEG, INTEG_NONE, 0};
+	assert_false(proposal_choose(&theirs, &theirs, false, &suite));
+	list_of("null-sha256", PROTOCOL_ESP, &theirs);
+	theirs.items[0].transforms[1] = theirs.items[0].transforms[2];
+	theirs.items[0].count = 2;
+	assert_false(proposal_choose(&theirs, &theirs, false, &suite));
+}
+
+static void ah_is_not_esp(void **state)
+{
+	struct proposal_list ours, theirs;
+	struct suite suite;
+	char text[2048];
+
+	(void)state;
+	list_of("null-sha256", PROTOCOL_ESP, &ours);
+	list_of("sha256", PROTOCOL_AH, &theirs);
+	assert_false(proposal_choose(&ours, &theirs, false, &suite));
+	proposal_mismatch(&ours, &theirs, "child", text, sizeof(text));
+	assert_non_null(strstr(text, "the peer offers AH, configured here is ESP (esp_proposals)"));
+	/* An AH proposal has no cipher, whatever a peer puts in. */
+	theirs.items[0].transforms[theirs.items[0].count++] = (struct transform){TRANSFORM_ENCR, ENCR_NULL, 0};
+	assert_false(proposal_choose(&theirs, &theirs, false, &suite));
 }
 
 static void mismatch_says_what_to_change(void **state)
@@ -240,6 +317,8 @@ int main(void)
 		cmocka_unit_test(choose),
 		cmocka_unit_test(accept_only_what_was_offered),
 		cmocka_unit_test(mismatch_says_what_to_change),
+		cmocka_unit_test(encryption_alone_is_refused),
+		cmocka_unit_test(ah_is_not_esp),
 		cmocka_unit_test(unknown_types_are_not_chosen),
 		cmocka_unit_test(padding_does_not_count),
 		cmocka_unit_test(defaults_are_whole),
