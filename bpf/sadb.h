@@ -55,7 +55,7 @@ uint32_t sadb_find_spi(const struct sadb *db, const struct spi_key *key);
 
 /* Take a free tunnel slot: copy of `tunnel`, out_sa = SA_NONE. Its policies are policy.h's. -ENOSPC. */
 int sadb_tunnel_add(struct sadb *db, const struct tunnel *tunnel, uint32_t *id);
-/* New mode, flags and selectors of a live tunnel; out_sa stays. */
+/* New mode, flags, options and selectors of a live tunnel; out_sa stays. */
 void sadb_tunnel_update(struct sadb *db, uint32_t id, const struct tunnel *tunnel);
 void sadb_tunnel_delete(struct sadb *db, uint32_t id);
 /* The switch: outbound packets of the tunnel use SA `index` (or SA_NONE: hold or drop) from the next packet on. */

@@ -326,6 +326,7 @@ void sadb_tunnel_update(struct sadb *db, uint32_t id, const struct tunnel *tunne
 	generation_begin(&slot->generation);
 	slot->mode = tunnel->mode;
 	slot->flags = tunnel->flags;
+	slot->options = tunnel->options;
 	slot->local_count = tunnel->local_count;
 	slot->remote_count = tunnel->remote_count;
 	memcpy(slot->local, tunnel->local, sizeof(slot->local));

@@ -7,13 +7,16 @@
 #include <string.h>
 
 /* Traffic waits for a tunnel: bring it up, if the configuration lets traffic do that. */
-static bool acquire_command(const struct tunnel_entry *entry, struct engine_command *command)
+static bool acquire_command(
+	const struct tunnel_entry *entry, const struct agent_message *message, struct engine_command *command)
 {
 	if (!entry || entry->start_action == CHILD_NONE)
 		return false;
 	command->kind = ENGINE_ACQUIRE;
 	command->conn = entry->conn;
 	command->child = entry->child;
+	command->packet_local = message->acquire.local;
+	command->packet_remote = message->acquire.remote;
 	return true;
 }
 
@@ -64,7 +67,7 @@ void daemon_agent_event(void *context, const struct agent_message *message)
 	if (!d->engine || d->stopping)
 		return;
 	if (message->kind == AGENT_ACQUIRE)
-		known = acquire_command(tunnel_find_id(table, message->acquire.tunnel), &command);
+		known = acquire_command(tunnel_find_id(table, message->acquire.tunnel), message, &command);
 	else if (message->kind == AGENT_EXPIRE)
 		known = expire_command(table, message, &command);
 	else if (message->kind == AGENT_PEER_MOVED)

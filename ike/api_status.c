@@ -69,6 +69,8 @@ static json_t *child_view(const struct child_info *child, uint64_t now)
 	json_object_set_new(esp, "rekey_in", rekey_in(child->rekey_at_ns, now));
 	json_object_set_new(view, "esp", esp);
 	json_object_set_new(view, "encap", json_boolean(child->udp_encap));
+	json_set_text(view, "protocol", child->suite.protocol == PROTOCOL_AH ? "ah" : "esp");
+	json_set_text(view, "mode", child->mode == SA_TRANSPORT ? "transport" : "tunnel");
 	json_set_selectors(view, "local_ts", child->local_ts, child->local_count);
 	json_set_selectors(view, "remote_ts", child->remote_ts, child->remote_count);
 	return view;
@@ -106,8 +108,8 @@ static void set_config_ends(json_t *tunnel, const struct config *config, const c
 
 	json_set_text(tunnel, "local", conn && conn->local_addrs_count ? conn->local_addrs[0] : "any");
 	json_set_text(tunnel, "remote", conn && conn->remote_addrs_count ? conn->remote_addrs[0] : "any");
-	json_set_text(tunnel, "local_id", conn && conn->local->id ? conn->local->id : "");
-	json_set_text(tunnel, "remote_id", conn && conn->remote->id ? conn->remote->id : "%any");
+	json_set_text(tunnel, "local_id", conn && conn->local && conn->local->id ? conn->local->id : "");
+	json_set_text(tunnel, "remote_id", conn && conn->remote && conn->remote->id ? conn->remote->id : "%any");
 }
 
 /* A TUNNEL of which nothing is known but its names and what the file says. */
@@ -124,6 +126,8 @@ static json_t *tunnel_blank(const struct config *config, const char *conn, const
 	set_config_ends(tunnel, config, conn);
 	json_object_set_new(tunnel, "nat", json_false());
 	json_object_set_new(tunnel, "encap", json_false());
+	json_set_text(tunnel, "protocol", "esp");
+	json_set_text(tunnel, "mode", "tunnel");
 	json_object_set_new(tunnel, "ike", json_null());
 	json_object_set_new(tunnel, "esp", json_null());
 	json_object_set_new(tunnel, "local_ts", json_array());
@@ -164,8 +168,22 @@ static const json_t *entry_child(const struct tunnel_entry *entry, const struct 
 	return NULL;
 }
 
+static const char *entry_mode(const struct tunnel_entry *entry)
+{
+	switch (entry->shunt) {
+	case POLICY_BYPASS:
+		return "pass";
+	case POLICY_DISCARD:
+		return "drop";
+	default:
+		return entry->mode == SA_TRANSPORT ? "transport" : "tunnel";
+	}
+}
+
 static const char *entry_state(const struct tunnel_entry *entry, bool up, bool has_ike)
 {
+	if (entry->shunt)
+		return entry->configured_for.on ? "policy" : "down";
 	if (up)
 		return "up";
 	if (entry->start_action == CHILD_TRAP)
@@ -178,6 +196,7 @@ static json_t *tunnel_json(struct daemon *d, struct tunnel_entry *entry, const s
 	json_t *tunnel = tunnel_blank(d->config, entry->conn, entry->child);
 	const json_t *child = entry_child(entry, view), *conn = json_object_get(view->conns, entry->conn);
 
+	json_set_text(tunnel, "mode", entry_mode(entry));
 	json_set_selectors(tunnel, "local_ts", entry->local, entry->local_count);
 	json_set_selectors(tunnel, "remote_ts", entry->remote, entry->remote_count);
 	if (child || conn)

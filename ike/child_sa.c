@@ -29,6 +29,14 @@ static uint32_t fresh_spi(struct ike_engine *engine)
 	return spi;
 }
 
+/* The packet that waits is for one attempt: a later one is for all. */
+static void packet_take(struct child_sa *child, struct conn_child *from)
+{
+	child->packet_local = from->packet_local;
+	child->packet_remote = from->packet_remote;
+	from->packet_local.family = from->packet_remote.family = 0;
+}
+
 struct child_sa *child_new(struct ike_sa *sa, uint32_t index)
 {
 	struct child_sa *child = memory_new(1, sizeof(*child));
@@ -38,6 +46,8 @@ struct child_sa *child_new(struct ike_sa *sa, uint32_t index)
 	child->state = CHILD_CREATED;
 	child->index = index;
 	child->config = &sa->conn->config->children[index];
+	child->mode = SA_TUNNEL;
+	packet_take(child, &sa->conn->children[index]);
 	child->child_id = sa->engine->next_child_id++;
 	child->spi_in = fresh_spi(sa->engine);
 	child->rekey_at = child->life_at = child->switch_at = TIME_NEVER;
@@ -93,7 +103,9 @@ static struct child_install install_of(const struct child_sa *child)
 		.out = child->out,
 		.local = sa->local,
 		.remote = sa->remote,
-		.udp_encap = ike_sa_encap(sa),
+		.udp_encap = child_encap(child),
+		.mode = child->mode,
+		.tfc_plain = child->tfc_plain,
 		.config = child->config,
 		.local_count = child->local_count,
 		.remote_count = child->remote_count,
@@ -145,8 +157,14 @@ static void report_up(const struct child_sa *child)
 	suite_format(&child->suite, suite, sizeof(suite));
 	effects_event(&child->sa->engine->effects, child->replaces ? EVENT_CHILD_REKEYED : EVENT_CHILD_UP,
 		ike_sa_conn_name(child->sa), child->config->name, &child->sa->remote,
-		"CHILD SA %s: %s === %s, %s, SPIs 0x%08x in, 0x%08x out%s", child->replaces ? "rekeyed" : "up", local,
-		remote, suite, child->spi_in, child->spi_out, ike_sa_encap(child->sa) ? ", in UDP" : "");
+		"CHILD SA %s: %s === %s, %s%s, SPIs 0x%08x in, 0x%08x out%s%s", child->replaces ? "rekeyed" : "up",
+		local, remote, child_protocol(child) == PROTOCOL_AH ? "AH " : "", suite, child->spi_in, child->spi_out,
+		child->mode == SA_TRANSPORT ? ", transport mode" : "", child_encap(child) ? ", in UDP" : "");
+	if (child->config->mode == SA_TRANSPORT && child->mode == SA_TUNNEL)
+		effects_event(&child->sa->engine->effects, EVENT_MODE_TUNNEL, ike_sa_conn_name(child->sa),
+			child->config->name, &child->sa->remote,
+			"mode is transport here, but the peer does not have it: the CHILD SA is in tunnel mode between "
+			"the same hosts (RFC 7296 1.3.1)");
 }
 
 void child_install_out(struct child_sa *child, uint64_t now)
@@ -261,10 +279,22 @@ void child_free(struct child_sa *child, bool keep_policy, uint64_t now)
 	free(child);
 }
 
-struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi)
+uint8_t child_protocol(const struct child_sa *child)
+{
+	if (child->suite.protocol)
+		return child->suite.protocol;
+	return child->config->proposals.count ? child->config->proposals.items[0].protocol : PROTOCOL_ESP;
+}
+
+bool child_encap(const struct child_sa *child)
+{
+	return ike_sa_encap(child->sa) && child_protocol(child) == PROTOCOL_ESP;
+}
+
+struct child_sa *child_by_spi_out(struct ike_sa *sa, uint8_t protocol, uint32_t spi)
 {
 	for (struct child_sa *child = sa->children; child; child = child->next)
-		if (child->spi_out == spi && child->state != CHILD_CREATED)
+		if (child->spi_out == spi && child_protocol(child) == protocol && child->state != CHILD_CREATED)
 			return child;
 	return NULL;
 }

@@ -30,6 +30,9 @@ struct child_sa {
 	uint32_t spi_in, spi_out;
 	struct suite suite;
 	struct child_keys in, out;
+	uint8_t mode;				     /* enum sa_mode, as agreed */
+	bool tfc_plain;				     /* the peer takes no TFC padding */
+	struct selector packet_local, packet_remote; /* of the packet that asks for it; family 0: none */
 	uint8_t local_count, remote_count;
 	struct selector local_ts[SELECTORS_MAX];
 	struct selector remote_ts[SELECTORS_MAX];
@@ -66,8 +69,13 @@ void child_deleting(struct child_sa *child, uint64_t now);
 struct child_sa *child_twin(const struct child_sa *child);
 struct child_sa *child_by_id(struct ike_engine *engine, uint32_t child_id);
 
-/* By the peer's inbound SPI (our outbound one), as a DELETE or REKEY_SA names it; NULL if there is none. */
-struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi);
+/* By the peer's inbound SPI (our outbound one), as a DELETE or REKEY_SA names it with its protocol (enum ike_protocol);
+ * NULL if there is none. */
+struct child_sa *child_by_spi_out(struct ike_sa *sa, uint8_t protocol, uint32_t spi);
+/* ESP or AH (enum ike_protocol): what is configured for it is all that can be agreed on. */
+uint8_t child_protocol(const struct child_sa *child);
+/* Is its ESP inside UDP? */
+bool child_encap(const struct child_sa *child);
 /* One that carries traffic, or is about to, for config `index`; NULL if there is none. */
 struct child_sa *child_alive(struct ike_sa *sa, uint32_t index);
 const char *child_state_name(enum child_state state);

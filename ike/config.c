@@ -30,6 +30,15 @@ uint64_t build_duration(const char *text, uint64_t fallback)
 	return text && config_duration(text, &ns) ? ns : fallback;
 }
 
+uint64_t build_overtime(uint64_t rekey_ns)
+{
+	uint64_t part = rekey_ns / 100 * CONFIG_LIFE_PERCENT;
+
+	if (!rekey_ns)
+		return 0;
+	return part > CONFIG_LIFE_BEHIND_NS ? part : CONFIG_LIFE_BEHIND_NS;
+}
+
 bool build_proposals(const struct config_build *build, const char *key, char *const *texts, unsigned count,
 	enum ike_protocol protocol, struct proposal_list *out)
 {
@@ -58,7 +67,7 @@ static bool auth_build(
 	to->method = AUTH_PSK;
 	to->id.type = IKE_ID_ANY;
 	snprintf(path, sizeof(path), "%s.id", key);
-	if (from->id && !ike_id_parse(from->id, &to->id))
+	if (from && from->id && !ike_id_parse(from->id, &to->id))
 		return build_fail(build, path,
 			"an identity was expected (an address, gw.example.com, user@example.com, %%any, "
 			"or one with the prefix fqdn:, email: or keyid:)");
@@ -103,6 +112,29 @@ static bool child_dial_check(
 	return true;
 }
 
+/* Connections with nothing to negotiate: their children are policies alone. */
+static bool shunts_alone(const struct conn_config *conn)
+{
+	for (unsigned i = 0; i < conn->child_count; i++)
+		if (!conn->children[i].shunt)
+			return false;
+	return true;
+}
+
+/* A connection with a peer says who both are; AH does not cross NATs, nor go into UDP. */
+static bool peer_check(const struct config_build *build, const struct config_connection *from, struct conn_config *to)
+{
+	to->peerless = shunts_alone(to);
+	if (!to->peerless && (!from->local || !from->remote))
+		return build_fail(build, "", "key '%s' is missing", from->local ? "remote" : "local");
+	for (unsigned i = 0; i < to->child_count && to->encap; i++)
+		if (!to->children[i].shunt && to->children[i].proposals.items[0].protocol == PROTOCOL_AH)
+			return build_fail(build, "encap",
+				"false was expected: child '%s' has ah_proposals, and only ESP goes into UDP",
+				to->children[i].name);
+	return true;
+}
+
 static bool children_build(struct config_build *build, const struct config_connection *from, struct conn_config *to)
 {
 	size_t base = strlen(build->base);
@@ -135,7 +167,7 @@ static void times_build(const struct config_connection *from, struct conn_config
 {
 	to->dpd_ns = build_duration(from->dpd_delay, CONFIG_DPD_NS);
 	to->rekey_ns = build_duration(from->rekey_time, CONFIG_IKE_REKEY_NS);
-	to->over_ns = build_duration(from->over_time, to->rekey_ns / 100 * CONFIG_LIFE_PERCENT);
+	to->over_ns = build_duration(from->over_time, build_overtime(to->rekey_ns));
 	to->keepalive_ns = build_duration(from->nat_keepalive, IKE_NAT_KEEPALIVE_NS);
 	to->keying_tries = from->keyingtries ? *from->keyingtries : 0;
 	to->encap = from->encap && *from->encap;
@@ -151,7 +183,8 @@ static bool connection_build(struct config_build *build, const struct config_con
 	       build_proposals(
 		       build, "proposals", from->proposals, from->proposals_count, PROTOCOL_IKE, &to->proposals) &&
 	       auth_build(build, "local", from->local, &to->local_auth) &&
-	       auth_build(build, "remote", from->remote, &to->remote_auth) && children_build(build, from, to);
+	       auth_build(build, "remote", from->remote, &to->remote_auth) && children_build(build, from, to) &&
+	       peer_check(build, from, to);
 }
 
 static bool connections_build(struct config_build *build, struct engine_config *engine)

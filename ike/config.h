@@ -12,9 +12,12 @@
 /* Defaults of espalier.yaml(5). */
 #define CONFIG_IKE_REKEY_NS   (4 * 3600 * NS_PER_S)
 #define CONFIG_CHILD_REKEY_NS (3600 * NS_PER_S)
-#define CONFIG_LIFE_PERCENT   10u /* the hard lifetime lies this much behind the soft one */
-#define CONFIG_DPD_NS	      (30 * NS_PER_S)
-#define CONFIG_REPLAY_BITS    1024u
+#define CONFIG_LIFE_PERCENT   10u /* the hard lifetime lies this much behind the soft one, */
+#define CONFIG_LIFE_BEHIND_NS                                                                                          \
+	(30 * NS_PER_S) /* but at least this: a rekey must have time to be lost and sent again                         \
+			 */
+#define CONFIG_DPD_NS	   (30 * NS_PER_S)
+#define CONFIG_REPLAY_BITS 1024u
 
 /*
  * Check everything and build the engine's configuration; the caller owns it (engine_config_free). NULL with a line

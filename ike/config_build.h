@@ -19,6 +19,8 @@ struct config_build {
 /* Message at `base` + "." + `key`; always false. */
 bool build_fail(const struct config_build *build, const char *key, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* What is to stand between the rekey at `rekey_ns` and the end of an SA, where the file does not say. */
+uint64_t build_overtime(uint64_t rekey_ns);
 /* A duration by its text, or `fallback` where there is none. */
 uint64_t build_duration(const char *text, uint64_t fallback);
 bool build_proposals(const struct config_build *build, const char *key, char *const *texts, unsigned count,

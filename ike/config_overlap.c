@@ -11,6 +11,8 @@
 /* The index of a remote selector of `a` that stands in `b` too, with the same local one; -1: none. */
 static int same_traffic(const struct child_config *a, const struct child_config *b)
 {
+	if (a->priority != b->priority)
+		return -1; /* the file says which one is asked first */
 	for (unsigned r = 0; r < a->remote_count; r++)
 		for (unsigned s = 0; s < b->remote_count; s++) {
 			if (!ts_equal(&a->remote[r], &b->remote[s]))

@@ -5,6 +5,11 @@
 #include "ike/exchange.h"
 #include "ike/memory.h"
 
+bool child_is_started(const struct child_config *config)
+{
+	return config->start_action == CHILD_START && !config->shunt;
+}
+
 struct conn *conn_new(struct ike_engine *engine, struct conn_config *config)
 {
 	struct conn *conn = memory_new(1, sizeof(*conn));
@@ -16,7 +21,7 @@ struct conn *conn_new(struct ike_engine *engine, struct conn_config *config)
 	conn->children = memory_new(config->child_count, sizeof(*conn->children));
 	conn->timer = (struct timer){.kind = TIMER_CONN, .owner = conn};
 	for (uint32_t i = 0; i < config->child_count; i++)
-		conn->children[i].wanted = config->children[i].start_action == CHILD_START && conn_dialable(conn);
+		conn->children[i].wanted = child_is_started(&config->children[i]) && conn_dialable(conn);
 	return conn;
 }
 
@@ -69,7 +74,7 @@ static int address_fit(const struct ip_addr *configured, const struct ip_addr *a
 int conn_fit(const struct conn *conn, const struct ip_addr *local, const struct ip_addr *remote)
 {
 	const struct ip_addr *far = conn->config->remote_is_name ? &conn->remote : &conn->config->remote;
-	int local_fit = address_fit(&conn->config->local, local);
+	int local_fit = conn->config->peerless ? 0 : address_fit(&conn->config->local, local);
 	int remote_fit = address_fit(far, remote);
 
 	/* The address dialled last is one of several, or of a name that may have moved on: the identity decides. */
@@ -161,8 +166,8 @@ bool conn_dialable(const struct conn *conn)
 
 void conn_want(struct conn *conn, uint32_t index, bool wanted)
 {
-	if (!conn || index >= conn->config->child_count)
-		return; /* taken out of the configuration meanwhile */
+	if (!conn || index >= conn->config->child_count || conn->config->children[index].shunt)
+		return; /* taken out of the configuration meanwhile, or not to be negotiated */
 	conn->children[index].wanted = wanted;
 	conn->children[index].retry_at = 0;
 	conn->children[index].delay = 0;

@@ -13,6 +13,8 @@ struct conn_child {
 	bool wanted;	   /* is to be up: started, asked for, or traffic waits */
 	uint64_t retry_at; /* not before */
 	uint64_t delay;
+	/* The packet that waits for it, offered first (RFC 7296 2.9); family 0: none. Taken by the next attempt. */
+	struct selector packet_local, packet_remote;
 };
 
 struct conn {
@@ -29,6 +31,8 @@ struct conn {
 	struct timer timer;
 };
 
+/* Is it to be up without being asked for? */
+bool child_is_started(const struct child_config *config);
 struct conn *conn_new(struct ike_engine *engine, struct conn_config *config);
 void conn_free(struct conn *conn);
 struct conn *conn_by_name(struct ike_engine *engine, const char *name);

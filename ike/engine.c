@@ -397,7 +397,8 @@ static bool is_up(const struct conn *conn)
 
 static int command_up(struct conn *conn, int index, bool acquire)
 {
-	if (!conn_dialable(conn) && !is_up(conn))
+	if ((!conn_dialable(conn) && !is_up(conn)) || conn->config->peerless ||
+		(index >= 0 && conn->config->children[index].shunt))
 		return -EINVAL;
 	if (!acquire)
 		conn->redial_at = 0;
@@ -405,6 +406,18 @@ static int command_up(struct conn *conn, int index, bool acquire)
 		if ((index < 0 || (int)i == index) && !(acquire && conn->children[i].wanted))
 			conn_want(conn, i, true);
 	return 0;
+}
+
+/* Traffic waits: bring the child up, and offer the packet's own selectors first. */
+static int command_acquire(struct conn *conn, int index, const struct engine_command *command)
+{
+	int result = command_up(conn, index, true);
+
+	if (!result && index >= 0) {
+		conn->children[index].packet_local = command->packet_local;
+		conn->children[index].packet_remote = command->packet_remote;
+	}
+	return result;
 }
 
 static void down_child(struct conn *conn, uint32_t index)
@@ -529,7 +542,7 @@ static int run_command(struct ike_engine *engine, const struct engine_command *c
 	case ENGINE_UP:
 		return command_up(conn, index, false);
 	case ENGINE_ACQUIRE:
-		return command_up(conn, index, true);
+		return command_acquire(conn, index, command);
 	case ENGINE_DOWN:
 		return command_down(conn, index, now);
 	case ENGINE_REKEY_CHILD:

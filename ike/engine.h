@@ -27,6 +27,7 @@ struct ike_engine;
 
 /* ---- configuration -------------------------------------------------------------------------------------------- */
 enum child_action { CHILD_NONE = 0, CHILD_TRAP, CHILD_START };
+enum mss_choice { MSS_DEFAULT = 0, MSS_CLAMP, MSS_KEEP }; /* DEFAULT: agent.mss_clamp */
 enum unique_policy { UNIQUE_REPLACE = 0, UNIQUE_KEEP, UNIQUE_NEVER };
 enum auth_method { AUTH_PSK = 2 }; /* RFC 7296 3.8 */
 
@@ -37,8 +38,12 @@ struct child_config {
 	struct selector local[SELECTORS_MAX];
 	struct selector remote[SELECTORS_MAX];
 	struct proposal_list proposals;
-	uint8_t mode;	      /* enum sa_mode */
-	uint8_t start_action; /* enum child_action; START and TRAP also mean: up again when lost */
+	uint8_t mode;	   /* enum sa_mode */
+	uint8_t shunt;	   /* POLICY_BYPASS or POLICY_DISCARD: a policy without a peer; 0: a child to negotiate */
+	uint32_t priority; /* of its policies, lower is asked first; 0: by the selectors' sizes */
+	struct tunnel_options options; /* and the next: of its own packets alone, so a change keeps the SAs */
+	uint8_t clamp;		       /* enum mss_choice */
+	uint8_t start_action;	       /* enum child_action; START and TRAP also mean: up again when lost */
 	uint8_t close_action;
 	uint8_t dpd_action;
 	uint64_t rekey_ns; /* 0: never */
@@ -69,6 +74,7 @@ struct conn_config {
 	uint64_t keepalive_ns;
 	uint32_t keying_tries; /* 0: for ever */
 	uint8_t unique;	       /* enum unique_policy */
+	bool peerless;	       /* all its children are shunts: nothing is negotiated */
 };
 
 struct engine_config {
@@ -121,6 +127,8 @@ struct engine_command {
 	bool hard;
 	struct endpoint remote;
 	struct ip_addr local; /* ENGINE_RESOLVED only; IP_NONE: could not be found, dial later */
+	/* ENGINE_ACQUIRE: of the packet that waits; family 0: not known. Offered first (RFC 7296 2.9). */
+	struct selector packet_local, packet_remote;
 };
 /* 0; -ENOENT: no such connection or child; -EINVAL: cannot be done (no remote address ...). */
 int engine_command(struct ike_engine *engine, const struct engine_command *command, uint64_t now);
@@ -156,6 +164,8 @@ struct child_install {
 	struct endpoint local; /* outer; ports count only with udp_encap */
 	struct endpoint remote;
 	bool udp_encap;
+	uint8_t mode;	/* enum sa_mode, as negotiated */
+	bool tfc_plain; /* the peer takes no TFC padding (RFC 7296 1.3.1) */
 	const struct child_config *config;
 	uint8_t local_count, remote_count;
 	struct selector local_ts[SELECTORS_MAX];
@@ -193,6 +203,7 @@ enum ike_event_kind {
 	EVENT_COOKIES_ON,
 	EVENT_COOKIES_OFF,
 	EVENT_ENDPOINT_MOVED,
+	EVENT_MODE_TUNNEL, /* transport mode was wanted, tunnel mode it is */
 };
 
 struct effect {
@@ -251,6 +262,7 @@ struct child_info {
 	uint64_t since_ns;
 	uint64_t rekey_at_ns; /* 0: never */
 	bool udp_encap;
+	uint8_t mode; /* enum sa_mode */
 	uint8_t local_count, remote_count;
 	const struct selector *local_ts;
 	const struct selector *remote_ts;

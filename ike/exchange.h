@@ -93,6 +93,8 @@ bool cookie_valid(struct ike_engine *engine, const struct endpoint *remote, uint
 /* Our offer: SA (KE only if `group`), and with `nonce` Ni and KE; TSi and TSr. */
 void child_write_offer(
 	struct message_writer *m, const struct child_sa *child, const struct dh *dh, const uint8_t *nonce);
+/* AH and a NAT between: reported, not to be offered or taken. */
+bool child_is_barred(struct ike_sa *sa, uint32_t index);
 /* Responder: config, suite and selectors for the peer's offer. NOTIFY_NONE: `child` was made. */
 enum notify child_choose(struct ike_sa *sa, const struct ike_message *message, const struct child_sa *old, bool in_auth,
 	struct child_sa **out);

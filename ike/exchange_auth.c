@@ -115,6 +115,10 @@ enum verdict auth_send(struct ike_sa *sa, const struct input_data *in)
 	}
 	if (index < 0)
 		return VERDICT_END; /* nothing is wanted any more */
+	if (child_is_barred(sa, (uint32_t)index)) {
+		conn_failed(sa->conn, in->now);
+		return VERDICT_END;
+	}
 	request_begin(sa, &box, IKE_AUTH);
 	payload_id_write(&box.m, PAYLOAD_IDI, &sa->local_id);
 	if (is_initial_contact(sa))

@@ -35,9 +35,9 @@ static void send_offer(struct ike_sa *sa, uint64_t now)
 	if (task->old) {
 		/* RFC 7296 1.3.3: the SPI that we expect in inbound packets. */
 		spi_to_bytes(task->old->spi_in, spi);
-		payload_notify_write(
-			&box.m, &(struct payload_notify){
-					.protocol = PROTOCOL_ESP, .type = REKEY_SA, .spi = {spi, sizeof(spi)}});
+		payload_notify_write(&box.m,
+			&(struct payload_notify){
+				.protocol = child_protocol(task->old), .type = REKEY_SA, .spi = {spi, sizeof(spi)}});
 	}
 	child_write_offer(&box.m, task->child, task->dh, task->nonce);
 	request_send(sa, &box, now);
@@ -54,6 +54,10 @@ static void start(struct ike_sa *sa, enum task_kind kind, uint32_t index, struct
 
 void child_request_create(struct ike_sa *sa, uint32_t index, uint64_t now)
 {
+	if (child_is_barred(sa, index)) {
+		conn_child_failed(sa->conn, index, now);
+		return;
+	}
 	start(sa, TASK_CHILD_CREATE, index, NULL, now);
 }
 
@@ -236,8 +240,8 @@ static enum notify find_old(struct ike_sa *sa, const struct payload_notify *reke
 	*old = NULL;
 	if (!is_rekey)
 		return NOTIFY_NONE;
-	if (rekey->spi.len == 4 && rekey->protocol == PROTOCOL_ESP)
-		*old = child_by_spi_out(sa, spi_from_bytes(rekey->spi));
+	if (rekey->spi.len == 4)
+		*old = child_by_spi_out(sa, rekey->protocol, spi_from_bytes(rekey->spi));
 	if (!*old)
 		return CHILD_SA_NOT_FOUND;
 	/* RFC 7296 2.25.1: being closed, by a DELETE or because its successor is already there. */

@@ -13,7 +13,7 @@ void info_send_child_delete(struct ike_sa *sa, struct child_sa *child, uint64_t 
 	child_deleting(child, now);
 	sa->task = (struct task){.kind = TASK_CHILD_DELETE, .child = child};
 	request_begin(sa, &box, INFORMATIONAL);
-	payload_delete_write_esp(&box.m, &child->spi_in, 1);
+	payload_delete_write(&box.m, child_protocol(child), &child->spi_in, 1);
 	request_send(sa, &box, now);
 }
 
@@ -87,10 +87,10 @@ enum verdict info_response(struct ike_sa *sa, const struct input_data *in)
 
 /* ---- the peer's requests -------------------------------------------------------------------------------------- */
 /* The peer's DELETE names its inbound SPI, our outbound one. After an IKE rekey the CHILD SAs are the successor's. */
-static struct child_sa *find_child(struct ike_sa *sa, uint32_t spi)
+static struct child_sa *find_child(struct ike_sa *sa, uint8_t protocol, uint32_t spi)
 {
 	for (unsigned hops = 0; sa && hops < 4; sa = sa->successor, hops++) {
-		struct child_sa *child = child_by_spi_out(sa, spi);
+		struct child_sa *child = child_by_spi_out(sa, protocol, spi);
 
 		if (child)
 			return child;
@@ -98,8 +98,14 @@ static struct child_sa *find_child(struct ike_sa *sa, uint32_t spi)
 	return NULL;
 }
 
+/* Our inbound SPIs of one protocol, for the answer. */
+struct deleted {
+	uint16_t count;
+	uint32_t spis[IKE_CHILDREN_MAX];
+};
+
 /* Close both halves; our inbound SPI goes into the answer, unless our own DELETE is on its way (1.4.1). */
-static void delete_child(struct child_sa *child, uint32_t *spis, uint16_t *count, uint64_t now)
+static void delete_child(struct child_sa *child, struct deleted *deleted, uint64_t now)
 {
 	bool keep = child_keeps_policy(child->config) || child->config->close_action != CHILD_NONE;
 
@@ -107,7 +113,7 @@ static void delete_child(struct child_sa *child, uint32_t *spis, uint16_t *count
 		child_stop_out(child, now);
 		return;
 	}
-	spis[(*count)++] = child->spi_in;
+	deleted->spis[deleted->count++] = child->spi_in;
 	if (!child->successor && !child_twin(child) && (child->state == CHILD_UP || child->state == CHILD_IN_LIVE)) {
 		report_child_down(child, "deleted by the peer");
 		conn_child_lost(child->sa->conn, child->index, child->config->close_action);
@@ -119,25 +125,26 @@ struct info_request {
 	bool delete_ike;
 	bool over; /* AUTHENTICATION_FAILED or INVALID_SYNTAX: the peer has already dropped the IKE SA (2.21.2, 2.21.3)
 		    */
-	uint16_t count;
-	uint32_t spis[IKE_CHILDREN_MAX];
+	struct deleted esp, ah;
 };
 
 static bool read_delete(struct ike_sa *sa, const struct payload *payload, struct info_request *request, uint64_t now)
 {
 	struct payload_delete delete_;
+	struct deleted *deleted;
 
 	if (!payload_delete_read(payload->body, &delete_))
 		return false;
 	if (delete_.protocol == PROTOCOL_IKE)
 		request->delete_ike = true;
-	if (delete_.protocol != PROTOCOL_ESP)
+	if (delete_.protocol != PROTOCOL_ESP && delete_.protocol != PROTOCOL_AH)
 		return true;
-	for (unsigned i = 0; i < delete_.count && request->count < IKE_CHILDREN_MAX; i++) {
-		struct child_sa *child = find_child(sa, payload_delete_spi(&delete_, i));
+	deleted = delete_.protocol == PROTOCOL_AH ? &request->ah : &request->esp;
+	for (unsigned i = 0; i < delete_.count && deleted->count < IKE_CHILDREN_MAX; i++) {
+		struct child_sa *child = find_child(sa, delete_.protocol, payload_delete_spi(&delete_, i));
 
 		if (child)
-			delete_child(child, request->spis, &request->count, now);
+			delete_child(child, deleted, now);
 	}
 	return true;
 }
@@ -168,8 +175,10 @@ static void respond(struct ike_sa *sa, const struct info_request *request)
 	struct outbox box;
 
 	response_begin(sa, &box, INFORMATIONAL);
-	if (request->count)
-		payload_delete_write_esp(&box.m, request->spis, request->count);
+	if (request->esp.count)
+		payload_delete_write(&box.m, PROTOCOL_ESP, request->esp.spis, request->esp.count);
+	if (request->ah.count)
+		payload_delete_write(&box.m, PROTOCOL_AH, request->ah.spis, request->ah.count);
 	response_send(sa, &box);
 }
 
@@ -186,7 +195,7 @@ enum verdict info_request(struct ike_sa *sa, const struct input_data *in)
 			read_notify(payload, &request);
 	}
 	if (request.delete_ike)
-		request.count = 0; /* 1.4.1: the answer is empty */
+		request.esp.count = request.ah.count = 0; /* 1.4.1: the answer is empty */
 	respond(sa, &request);
 	if (!request.delete_ike && !request.over)
 		return VERDICT_NEXT;

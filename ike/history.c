@@ -23,6 +23,7 @@ static const char *const kinds[] = {
 	[EVENT_MESSAGE_BAD] = "message-bad",
 	[EVENT_COOKIES_ON] = "cookies-on",
 	[EVENT_COOKIES_OFF] = "cookies-off",
+	[EVENT_MODE_TUNNEL] = "mode-tunnel",
 	[EVENT_ENDPOINT_MOVED] = "endpoint-moved",
 };
 

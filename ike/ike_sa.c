@@ -328,7 +328,7 @@ void ike_sa_move(struct ike_sa *sa, const struct endpoint *local, const struct e
 	sa->remote = *remote;
 	for (struct child_sa *child = sa->children; child; child = child->next)
 		if (child->in_installed)
-			effects_move(&sa->engine->effects, child->child_id, local, remote, ike_sa_encap(sa));
+			effects_move(&sa->engine->effects, child->child_id, local, remote, child_encap(child));
 	if (sa->state == IKE_UP)
 		effects_event(&sa->engine->effects, EVENT_ENDPOINT_MOVED, ike_sa_conn_name(sa), "", remote,
 			"The peer moved to %s", endpoint_format(remote, text));

@@ -61,16 +61,24 @@ struct tunnel_table *installer_tunnels(struct installer *installer)
 }
 
 /* ---- slots of tunnels ------------------------------------------------------------------------------------------ */
-/* The entry's selectors into its slot, which is taken if there is none yet. */
+static bool clamps_mss(const struct installer *installer, uint8_t choice)
+{
+	return choice == MSS_DEFAULT ? installer->mss_clamp : choice == MSS_CLAMP;
+}
+
+/* The entry's selectors and options into its slot, which is taken if there is none yet. */
 static int slot_write(struct installer *installer, struct tunnel_entry *entry)
 {
 	struct tunnel tunnel = {
-		.mode = SA_TUNNEL,
-		.flags = installer->mss_clamp ? SA_MSS_CLAMP : 0,
+		.mode = entry->mode,
+		.flags = clamps_mss(installer, entry->clamp) ? SA_MSS_CLAMP : 0,
+		.options = entry->options,
 		.local_count = entry->local_count,
 		.remote_count = entry->remote_count,
 	};
 
+	if (entry->tfc_plain)
+		tunnel.options.tfc_pad = 0;
 	memcpy(tunnel.local, entry->local, sizeof(tunnel.local));
 	memcpy(tunnel.remote, entry->remote, sizeof(tunnel.remote));
 	if (entry->id == TUNNEL_NONE)
@@ -117,6 +125,9 @@ static void entry_release(struct installer *installer, struct tunnel_entry *entr
 static bool child_selectors(const struct conn_config *conn, const struct child_config *child, struct protection *out)
 {
 	memset(out, 0, sizeof(*out));
+	out->routed = child->mode == SA_TUNNEL && !child->shunt;
+	out->action = child->shunt ? child->shunt : POLICY_PROTECT;
+	out->priority = child->priority;
 	memcpy(out->local, child->local, sizeof(out->local));
 	memcpy(out->remote, child->remote, sizeof(out->remote));
 	out->local_count = child->local_count;
@@ -136,7 +147,8 @@ static bool entry_fits(const struct tunnel_entry *entry, const struct protection
 {
 	const struct protection *has = &entry->configured_for;
 
-	return selectors_same(has->local, has->local_count, wanted->local, wanted->local_count) &&
+	return has->routed == wanted->routed && has->action == wanted->action && has->priority == wanted->priority &&
+	       selectors_same(has->local, has->local_count, wanted->local, wanted->local_count) &&
 	       selectors_same(has->remote, has->remote_count, wanted->remote, wanted->remote_count);
 }
 
@@ -149,13 +161,33 @@ static int child_protect(struct installer *installer, struct tunnel_entry *entry
 	if (!wanted->local_count || !wanted->remote_count || wanted->on)
 		return 0;
 	selectors_set(entry, wanted->local, wanted->local_count, wanted->remote, wanted->remote_count);
-	rc = slot_write(installer, entry);
+	rc = entry->shunt ? 0 : slot_write(installer, entry);
 	if (!rc)
 		rc = protection_start(wanted, installer->policies, installer->link, entry->id);
 	if (rc)
 		log_error("connection %s, child %s: its policy could not be set (%s); its traffic is not protected",
 			entry->conn, entry->child, strerror(-rc));
 	return rc;
+}
+
+/* What a reload may change under living SAs. */
+static void options_set(struct installer *installer, struct tunnel_entry *entry, const struct child_config *child)
+{
+	bool same =
+		memcmp(&entry->options, &child->options, sizeof(child->options)) == 0 && entry->clamp == child->clamp;
+
+	entry->options = child->options;
+	entry->clamp = child->clamp;
+	if (!same && entry->id != TUNNEL_NONE)
+		slot_write(installer, entry);
+}
+
+/* Further peers of the child have tunnels of their own. */
+static void options_set_all(struct installer *installer, const char *conn, const struct child_config *child)
+{
+	for (struct tunnel_entry *entry = installer->tunnels.first; entry; entry = entry->next)
+		if (strcmp(entry->conn, conn) == 0 && strcmp(entry->child, child->name) == 0)
+			options_set(installer, entry, child);
 }
 
 static int child_configure(
@@ -175,8 +207,11 @@ static int child_configure(
 			return -ENOMEM;
 		entry->configured = true;
 		entry->configured_for = wanted;
+		entry->mode = entry->config_mode = child->mode;
+		entry->shunt = child->shunt;
 	}
 	entry->start_action = child->start_action;
+	options_set_all(installer, conn->name, child);
 	return child_protect(installer, entry);
 }
 
@@ -256,7 +291,11 @@ static struct tunnel_entry *entry_for(struct installer *installer, const struct 
 static int negotiated_protect(struct installer *installer, struct tunnel_entry *entry)
 {
 	const struct protection *known = &entry->configured_for;
-	struct protection wanted = {.local_count = entry->local_count, .remote_count = entry->remote_count};
+	struct protection wanted = {.routed = entry->config_mode == SA_TUNNEL,
+		.action = POLICY_PROTECT,
+		.priority = entry->priority,
+		.local_count = entry->local_count,
+		.remote_count = entry->remote_count};
 	struct protection old = entry->negotiated_for;
 	int rc;
 
@@ -283,12 +322,23 @@ static int sa_add(struct installer *installer, const struct child_install *insta
 	struct sa sa;
 	int rc;
 
-	sa_fill(install, direction, entry->id, installer->mss_clamp, clock_now_ns(), &sa);
+	sa_fill(install, direction, entry->id, clamps_mss(installer, install->config->clamp), clock_now_ns(), &sa);
 	rc = sadb_add(installer->db, &sa, index);
 	secret_wipe(&sa, sizeof(sa));
 	if (rc)
 		*index = SA_NONE;
 	return rc;
+}
+
+/* What the slot says beside the selectors. */
+static void negotiated_set(struct tunnel_entry *entry, const struct child_install *install)
+{
+	entry->mode = install->mode;
+	entry->config_mode = install->config->mode;
+	entry->priority = install->config->priority;
+	entry->tfc_plain = install->tfc_plain;
+	entry->options = install->config->options;
+	entry->clamp = install->config->clamp;
 }
 
 int installer_install_in(struct installer *installer, const struct child_install *install)
@@ -300,6 +350,7 @@ int installer_install_in(struct installer *installer, const struct child_install
 	if (!pair)
 		return -ENOMEM;
 	selectors_set(entry, install->local_ts, install->local_count, install->remote_ts, install->remote_count);
+	negotiated_set(entry, install);
 	rc = slot_write(installer, entry);
 	if (!rc)
 		rc = sa_add(installer, install, SA_IN, entry, &pair->sa_in);
@@ -369,6 +420,7 @@ static void entry_rest(struct installer *installer, struct tunnel_entry *entry)
 		return;
 	protection_stop(&entry->negotiated_for, installer->policies, installer->link);
 	selectors_set(entry, known->local, known->local_count, known->remote, known->remote_count);
+	entry->mode = entry->config_mode;
 	slot_write(installer, entry);
 }
 

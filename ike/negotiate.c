@@ -76,11 +76,21 @@ static void spi_bytes(uint32_t spi, uint8_t out[static CHILD_SPI_LEN])
 		out[i] = (uint8_t)(spi >> (24 - 8 * i));
 }
 
-/* RFC 7296 1.3.1: transport mode is asked for by a notify. */
-static void write_mode(struct message_writer *m, const struct child_sa *child)
+/* RFC 7296 1.3.1: transport mode is asked for, and agreed to, by a notify. */
+static void write_mode(struct message_writer *m, uint8_t mode)
 {
-	if (child->config->mode == SA_TRANSPORT)
+	if (mode == SA_TRANSPORT)
 		payload_notify_write_data(m, USE_TRANSPORT_MODE, NULL, 0);
+}
+
+/* RFC 7296 2.9: the packet that waits comes first, as a selector of its own, if it is part of what may be asked for. */
+static unsigned packet_first(const struct selector *packet, struct selector *ts, unsigned count)
+{
+	if (!packet->family || !ts_list_contains(ts, count, packet, 1))
+		return count;
+	memmove(ts + 1, ts, count * sizeof(*ts));
+	ts[0] = *packet;
+	return count + 1;
 }
 
 static void write_nonce_and_ke(struct message_writer *m, const struct dh *dh, const uint8_t *nonce)
@@ -95,17 +105,17 @@ void child_write_offer(
 	struct message_writer *m, const struct child_sa *child, const struct dh *dh, const uint8_t *nonce)
 {
 	struct proposal_list offer = nonce ? child->config->proposals : proposals_without_ke(&child->config->proposals);
-	struct selector ts[SELECTORS_MAX];
+	struct selector ts[SELECTORS_MAX + 1];
 	uint8_t spi[CHILD_SPI_LEN];
 	unsigned count;
 
 	spi_bytes(child->spi_in, spi);
-	write_mode(m, child);
+	write_mode(m, child->config->mode);
 	payload_sa_write(m, &offer, spi, sizeof(spi));
 	write_nonce_and_ke(m, dh, nonce);
-	count = local_selectors(child->sa, child->config, ts);
+	count = packet_first(&child->packet_local, ts, local_selectors(child->sa, child->config, ts));
 	payload_ts_write(m, PAYLOAD_TSI, ts, count);
-	count = remote_selectors(child->sa, child->config, ts);
+	count = packet_first(&child->packet_remote, ts, remote_selectors(child->sa, child->config, ts));
 	payload_ts_write(m, PAYLOAD_TSR, ts, count);
 }
 
@@ -115,7 +125,7 @@ void child_write_answer(
 	uint8_t spi[CHILD_SPI_LEN];
 
 	spi_bytes(child->spi_in, spi);
-	write_mode(m, child);
+	write_mode(m, child->mode);
 	payload_sa_write_chosen(m, &child->suite, spi, sizeof(spi));
 	write_nonce_and_ke(m, dh, nonce);
 	/* The peer initiated: TSi is its side. */
@@ -127,6 +137,7 @@ struct offer {
 	struct proposal_list proposals;
 	struct ts_list tsi, tsr;
 	bool transport;
+	bool tfc_plain;
 };
 
 static bool read_offer(const struct ike_message *message, struct offer *out)
@@ -139,11 +150,13 @@ static bool read_offer(const struct ike_message *message, struct offer *out)
 	if (!sa || !tsi || !tsr)
 		return false;
 	out->transport = message_find_notify(message, USE_TRANSPORT_MODE, &ignored);
+	out->tfc_plain = message_find_notify(message, ESP_TFC_PADDING_NOT_SUPPORTED, &ignored);
 	return payload_sa_read(sa->body, &out->proposals) && payload_ts_read(tsi->body, &out->tsi) &&
 	       payload_ts_read(tsr->body, &out->tsr);
 }
 
 struct choice {
+	uint8_t mode; /* enum sa_mode */
 	uint8_t local_count, remote_count;
 	struct selector local[SELECTORS_MAX], remote[SELECTORS_MAX];
 };
@@ -168,9 +181,49 @@ static bool whole(const struct offer *offer, const struct choice *choice)
 	       ts_list_contains(choice->remote, choice->remote_count, offer->tsi.items, offer->tsi.count);
 }
 
-/* The child of the configuration that takes most of what is offered (RFC 7296 2.9); -1: none. */
-static int choose_config(
-	const struct ike_sa *sa, const struct offer *offer, const struct child_sa *old, struct choice *out)
+static bool hosts_alone(const struct selector *items, unsigned count, const struct ip_addr *host)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (items[i].family != host->family || memcmp(items[i].first, host->bytes, addr_len(host)) != 0 ||
+			memcmp(items[i].last, host->bytes, addr_len(host)) != 0)
+			return false;
+	return count != 0;
+}
+
+/* RFC 7296 2.23.1: transport mode is between the two ends' own addresses, as this host sees them. */
+static bool host_to_host(const struct ike_sa *sa, const struct choice *choice)
+{
+	return hosts_alone(choice->local, choice->local_count, &sa->local.addr) &&
+	       hosts_alone(choice->remote, choice->remote_count, &sa->remote.addr);
+}
+
+/* RFC 7296 2.23.1: a side that a NAT hides named itself by an address that means nothing here; its IKE packets tell the
+ * one that does. Only single addresses are replaced. */
+static void substitute(struct ts_list *list, const struct ip_addr *address)
+{
+	for (unsigned i = 0; i < list->count; i++) {
+		struct selector *item = &list->items[i];
+
+		if (item->family != address->family || memcmp(item->first, item->last, addr_len(address)) != 0)
+			continue;
+		memcpy(item->first, address->bytes, addr_len(address));
+		memcpy(item->last, address->bytes, addr_len(address));
+	}
+}
+
+/* `tsi_is_ours`: this side began the exchange. */
+static void substitute_sides(const struct ike_sa *sa, struct offer *offer, bool tsi_is_ours)
+{
+	if (sa->nat_local)
+		substitute(tsi_is_ours ? &offer->tsi : &offer->tsr, &sa->local.addr);
+	if (sa->nat_remote)
+		substitute(tsi_is_ours ? &offer->tsr : &offer->tsi, &sa->remote.addr);
+}
+
+/* The child of the configuration, in transport mode or in any, that takes most of what is offered (RFC 7296 2.9); -1:
+ * none. */
+static int choose_config(const struct ike_sa *sa, const struct offer *offer, const struct child_sa *old, uint8_t mode,
+	struct choice *out)
 {
 	const struct conn_config *config = sa->conn->config;
 	struct choice choice;
@@ -178,7 +231,11 @@ static int choose_config(
 
 	for (uint32_t i = 0; i < config->child_count; i++) {
 		/* RFC 7296 2.9.2: a rekey stays with its child. */
-		if ((old && old->index != i) || !narrow(sa, &config->children[i], offer, &choice))
+		if ((old && old->index != i) || config->children[i].shunt ||
+			!narrow(sa, &config->children[i], offer, &choice))
+			continue;
+		choice.mode = mode;
+		if (mode == SA_TRANSPORT && (config->children[i].mode != SA_TRANSPORT || !host_to_host(sa, &choice)))
 			continue;
 		if (found < 0 || whole(offer, &choice)) {
 			*out = choice;
@@ -188,6 +245,21 @@ static int choose_config(
 			break;
 	}
 	return found;
+}
+
+/* RFC 7296 2.23.1, the responder's rules: first as transport mode with the addresses that are seen here, if the peer
+ * asks for it; else in tunnel mode with the selectors as they came. */
+static int choose_mode(
+	const struct ike_sa *sa, const struct offer *offer, const struct child_sa *old, struct choice *out)
+{
+	struct offer seen = *offer;
+	int index = -1;
+
+	if (offer->transport) {
+		substitute_sides(sa, &seen, false);
+		index = choose_config(sa, &seen, old, SA_TRANSPORT, out);
+	}
+	return index >= 0 ? index : choose_config(sa, offer, old, SA_TUNNEL, out);
 }
 
 static void report_ts(struct ike_sa *sa, const struct offer *offer)
@@ -207,7 +279,8 @@ static void report_proposals(struct ike_sa *sa, const struct child_config *confi
 {
 	char report[REPORT_MAX], where[2 * IKE_NAME_MAX + 64];
 
-	snprintf(where, sizeof(where), "connections.%s.children.%s.esp_proposals", ike_sa_conn_name(sa), config->name);
+	snprintf(where, sizeof(where), "connections.%s.children.%s.%s_proposals", ike_sa_conn_name(sa), config->name,
+		config->proposals.items[0].protocol == PROTOCOL_AH ? "ah" : "esp");
 	proposal_mismatch(&config->proposals, &offer->proposals, where, report, sizeof(report));
 	core_count(sa->engine, IKE_COUNTER_NO_PROPOSAL);
 	effects_event(&sa->engine->effects, EVENT_PROPOSAL_MISMATCH, ike_sa_conn_name(sa), config->name, &sa->remote,
@@ -224,6 +297,7 @@ static uint32_t suite_spi(const struct suite *suite)
 static void take(struct child_sa *child, const struct suite *suite, const struct choice *choice)
 {
 	child->suite = *suite;
+	child->mode = choice->mode;
 	child->spi_out = suite_spi(suite);
 	child->local_count = choice->local_count;
 	child->remote_count = choice->remote_count;
@@ -240,6 +314,18 @@ static unsigned count_children(const struct ike_sa *sa)
 	return count;
 }
 
+bool child_is_barred(struct ike_sa *sa, uint32_t index)
+{
+	const struct child_config *config = &sa->conn->config->children[index];
+
+	if (!ike_sa_encap(sa) || !config->proposals.count || config->proposals.items[0].protocol != PROTOCOL_AH)
+		return false;
+	effects_event(&sa->engine->effects, EVENT_PROPOSAL_MISMATCH, ike_sa_conn_name(sa), config->name, &sa->remote,
+		"CHILD SA not made: there is a NAT between the two ends, and AH, which protects the addresses, cannot "
+		"cross it; use esp_proposals (null-sha256 protects without encrypting)");
+	return true;
+}
+
 enum notify child_choose(struct ike_sa *sa, const struct ike_message *message, const struct child_sa *old, bool in_auth,
 	struct child_sa **out)
 {
@@ -253,21 +339,22 @@ enum notify child_choose(struct ike_sa *sa, const struct ike_message *message, c
 		return INVALID_SYNTAX;
 	if (count_children(sa) >= IKE_CHILDREN_MAX)
 		return NO_ADDITIONAL_SAS;
-	index = choose_config(sa, &offer, old, &choice);
+	index = choose_mode(sa, &offer, old, &choice);
 	if (index < 0) {
 		report_ts(sa, &offer);
 		return TS_UNACCEPTABLE;
 	}
 	config = &sa->conn->config->children[index];
-	/* RFC 7296 1.3.1: a child that insists on transport mode is refused to a peer that does not ask for it. */
-	if ((config->mode == SA_TRANSPORT && !offer.transport) ||
-		!proposal_choose(&config->proposals, &offer.proposals, in_auth, &suite) ||
-		suite.spi_len != CHILD_SPI_LEN || !suite_spi(&suite)) {
+	if (child_is_barred(sa, (uint32_t)index))
+		return NO_PROPOSAL_CHOSEN;
+	if (!proposal_choose(&config->proposals, &offer.proposals, in_auth, &suite) || suite.spi_len != CHILD_SPI_LEN ||
+		!suite_spi(&suite)) {
 		report_proposals(sa, config, &offer);
 		return NO_PROPOSAL_CHOSEN;
 	}
 	*out = child_new(sa, (uint32_t)index);
 	take(*out, &suite, &choice);
+	(*out)->tfc_plain = offer.tfc_plain;
 	return NOTIFY_NONE;
 }
 
@@ -280,24 +367,29 @@ bool child_accept(struct child_sa *child, const struct ike_message *message, boo
 	struct offer answer;
 	struct suite suite;
 
-	if (!read_offer(message, &answer) || !answer.tsi.count || !answer.tsr.count ||
-		answer.tsi.count > SELECTORS_MAX || answer.tsr.count > SELECTORS_MAX)
+	if (!read_offer(message, &answer) || !answer.tsi.count || !answer.tsr.count)
 		return false;
 	if (!proposal_accept(&child->config->proposals, &answer.proposals, in_auth, &suite) ||
 		suite.spi_len != CHILD_SPI_LEN || !suite_spi(&suite))
 		return false;
 	child->spi_out = suite_spi(&suite);
-	if ((child->config->mode == SA_TRANSPORT) != answer.transport)
+	/* RFC 7296 1.3.1: a peer that leaves the notify out declines; the SA is then in tunnel mode. */
+	if (answer.transport && child->config->mode != SA_TRANSPORT)
 		return false;
+	if (answer.transport)
+		substitute_sides(child->sa, &answer, true);
 	/* RFC 7296 2.9: what comes back is a subset of what was offered. */
 	if (!ts_list_contains(local, local_count, answer.tsi.items, answer.tsi.count) ||
 		!ts_list_contains(remote, remote_count, answer.tsr.items, answer.tsr.count))
 		return false;
-	choice.local_count = answer.tsi.count;
-	choice.remote_count = answer.tsr.count;
-	memcpy(choice.local, answer.tsi.items, answer.tsi.count * sizeof(choice.local[0]));
-	memcpy(choice.remote, answer.tsr.items, answer.tsr.count * sizeof(choice.remote[0]));
+	choice.mode = answer.transport ? SA_TRANSPORT : SA_TUNNEL;
+	choice.local_count = (uint8_t)ts_narrow(answer.tsi.items, answer.tsi.count, local, local_count, choice.local);
+	choice.remote_count =
+		(uint8_t)ts_narrow(answer.tsr.items, answer.tsr.count, remote, remote_count, choice.remote);
+	if (choice.mode == SA_TRANSPORT && !host_to_host(child->sa, &choice))
+		return false;
 	take(child, &suite, &choice);
+	child->tfc_plain = answer.tfc_plain;
 	return true;
 }
 

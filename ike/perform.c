@@ -49,6 +49,7 @@ static enum log_level event_level(enum ike_event_kind kind)
 	case EVENT_AUTH_FAILED:
 	case EVENT_NO_CONNECTION:
 	case EVENT_COOKIES_ON:
+	case EVENT_MODE_TUNNEL:
 		return LOG_LEVEL_WARN;
 	case EVENT_MESSAGE_BAD:
 		return LOG_LEVEL_DEBUG;

@@ -20,7 +20,7 @@ uint32_t protection_priority(const struct selector *remote, bool any_protocol)
 {
 	unsigned bits = common_bits(remote) + (remote->family == 4 ? 96 : 0);
 
-	return 2 * (128 - bits) + any_protocol;
+	return PRIORITY_AUTO + 2 * (128 - bits) + any_protocol;
 }
 
 /* ---- routes ---------------------------------------------------------------------------------------------------- */
@@ -105,11 +105,34 @@ static bool selector_is_inside(const struct selector *local, const struct select
 	return local->family == remote->family && first >= 0 && last <= 0 && (first || last);
 }
 
+static bool selector_is_all(const struct selector *selector)
+{
+	return common_bits(selector) == 0 && !selector->protocol && selector->port_first == 0 &&
+	       selector->port_last == UINT16_MAX && selector->first[0] == 0 && selector->last[0] == 0xff;
+}
+
+/* A bypass of everything between anyone and `remote`: the host's own packets keep out of the host device, too. One of
+ * less must not change the routes, or what it does not name would leave in clear. */
+static void bypass_routes_change(
+	const struct protection *protection, struct agent_link *link, const struct selector *remote, bool add)
+{
+	bool ports_all = !remote->protocol && remote->port_first == 0 && remote->port_last == UINT16_MAX;
+
+	for (unsigned i = 0; protection->action == POLICY_BYPASS && ports_all && i < protection->local_count; i++)
+		if (protection->local[i].family == remote->family && selector_is_all(&protection->local[i]))
+			range_change(protection, link, remote, ROUTE_LOCAL, add);
+}
+
 static void routes_change(
 	const struct protection *protection, struct agent_link *link, const struct selector *remote, bool add)
 {
-	bool all = range_change(protection, link, remote, ROUTE_TUNNEL, add);
+	bool all;
 
+	if (!protection->routed) {
+		bypass_routes_change(protection, link, remote, add);
+		return;
+	}
+	all = range_change(protection, link, remote, ROUTE_TUNNEL, add);
 	for (unsigned i = 0; i < protection->local_count; i++) {
 		const struct selector *local = &protection->local[i];
 
@@ -127,6 +150,11 @@ static int policy_put(struct protection *protection, struct policy_set *set, con
 
 	protection->policy_count += !rc;
 	return rc;
+}
+
+static uint32_t priority_of(const struct protection *protection, const struct selector *remote, bool any_protocol)
+{
+	return protection->priority ? protection->priority : protection_priority(remote, any_protocol);
 }
 
 /*
@@ -147,7 +175,7 @@ static int bypass_start(struct protection *protection, struct policy_set *set, c
 	policy.remote[0] = *remote;
 	memcpy(policy.remote[0].first, local->first, sizeof(local->first));
 	memcpy(policy.remote[0].last, local->last, sizeof(local->last));
-	policy.priority = protection_priority(&policy.remote[0], true);
+	policy.priority = priority_of(protection, &policy.remote[0], true);
 	return policy_put(protection, set, &policy);
 }
 
@@ -156,14 +184,14 @@ static int policy_start(
 {
 	struct policy policy = {
 		.tunnel = tunnel,
-		.action = POLICY_PROTECT,
-		.priority = protection_priority(remote, remote->protocol == 0),
+		.action = protection->action,
+		.priority = priority_of(protection, remote, remote->protocol == 0),
 		.local_count = protection->local_count,
 		.remote_count = 1,
 	};
 	int rc = 0;
 
-	for (unsigned i = 0; !rc && i < protection->local_count; i++)
+	for (unsigned i = 0; !rc && policy.action == POLICY_PROTECT && i < protection->local_count; i++)
 		if (selector_is_inside(&protection->local[i], remote))
 			rc = bypass_start(protection, set, &protection->local[i], remote);
 	if (rc)

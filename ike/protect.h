@@ -13,6 +13,9 @@
 
 struct protection {
 	bool on;
+	bool routed;	   /* the host's own traffic goes by the host device: tunnel mode */
+	uint8_t action;	   /* enum policy_action */
+	uint32_t priority; /* of the configuration; 0: by the selectors' sizes */
 	uint8_t local_count;
 	uint8_t remote_count;
 	struct selector local[SELECTORS_MAX];
@@ -23,15 +26,17 @@ struct protection {
 	uint32_t policy_count;
 };
 
-/* Put policies and routes in force for `tunnel` and the selectors that stand in `protection`. -errno, then nothing is
- * in force. */
+/* Put policies and routes in force for `tunnel` (TUNNEL_NONE: bypass, discard) and the selectors that stand in
+ * `protection`. -errno, then nothing is in force. */
 int protection_start(struct protection *protection, struct policy_set *set, struct agent_link *link, uint32_t tunnel);
 void protection_stop(struct protection *protection, struct policy_set *set, struct agent_link *link);
 
 /*
- * Lower is asked first: the order of prefixes, longest first, and selectors of one protocol before those of any.
+ * Of policies without a priority of their own, which stand behind all that have one (1 to PRIORITY_AUTO - 1). Lower is
+ * asked first: the order of prefixes, longest first, and selectors of one protocol before those of any.
  * Without it a policy that covers a narrower one could hide it.
  */
+#define PRIORITY_AUTO 100000u
 uint32_t protection_priority(const struct selector *remote, bool any_protocol);
 
 #endif

@@ -29,12 +29,13 @@ static bool selectors_equal(const struct selector *a, unsigned a_count, const st
 	return a_count == b_count && memcmp(a, b, a_count * sizeof(*a)) == 0;
 }
 
+/* All that was negotiated. Options of the outer header are changed under living SAs. */
 static bool child_equal(const struct child_config *a, const struct child_config *b)
 {
 	return selectors_equal(a->local, a->local_count, b->local, b->local_count) &&
 	       selectors_equal(a->remote, a->remote_count, b->remote, b->remote_count) &&
-	       proposals_equal(&a->proposals, &b->proposals) && a->mode == b->mode &&
-	       a->start_action == b->start_action && a->close_action == b->close_action &&
+	       proposals_equal(&a->proposals, &b->proposals) && a->mode == b->mode && a->shunt == b->shunt &&
+	       a->priority == b->priority && a->start_action == b->start_action && a->close_action == b->close_action &&
 	       a->dpd_action == b->dpd_action && a->rekey_ns == b->rekey_ns && a->life_ns == b->life_ns &&
 	       a->rekey_bytes == b->rekey_bytes && a->life_bytes == b->life_bytes &&
 	       a->rekey_packets == b->rekey_packets && a->life_packets == b->life_packets &&
@@ -132,7 +133,7 @@ static void update(struct conn *conn, struct conn_config *to, uint64_t now)
 
 	move_children(conn, to, now);
 	for (uint32_t i = 0; i < to->child_count; i++)
-		children[i].wanted = to->children[i].start_action == CHILD_START && conn_dialable(conn);
+		children[i].wanted = child_is_started(&to->children[i]) && conn_dialable(conn);
 	for (uint32_t i = 0; i < conn->config->child_count; i++) {
 		int index = new_index(conn->config, to, i);
 

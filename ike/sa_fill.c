@@ -33,8 +33,8 @@ void sa_fill(const struct child_install *install, enum sa_direction direction, u
 
 	memset(out, 0, sizeof(*out));
 	out->direction = (uint8_t)direction;
-	out->protocol = IPPROTO_ESP;
-	out->mode = install->config->mode;
+	out->protocol = install->suite.protocol == PROTOCOL_AH ? IPPROTO_AH : IPPROTO_ESP;
+	out->mode = install->mode;
 	out->spi = htonl(direction == SA_IN ? install->spi_in : install->spi_out);
 	out->tunnel = tunnel;
 	out->encr = install->suite.encr.id;

@@ -52,9 +52,9 @@ static const struct transform_info transforms[] = {
 	{"aes192gcm16iiv", TRANSFORM_ENCR, ENCR_AES_GCM_16_IIV, 192, 24, 4, 0, 16, 1, true, ESP | VARIANT},
 	{"aes256gcm16iiv", TRANSFORM_ENCR, ENCR_AES_GCM_16_IIV, 256, 32, 4, 0, 16, 1, true, ESP},
 	{"chacha20poly1305iiv", TRANSFORM_ENCR, ENCR_CHACHA20_POLY1305_IIV, 0, 32, 4, 0, 16, 1, true, ESP | VARIANT},
-	{"aes128ccm16iiv", TRANSFORM_ENCR, ENCR_AES_CCM_16_IIV, 128, 16, 3, 0, 16, 1, true, ESP | VARIANT},
-	{"aes192ccm16iiv", TRANSFORM_ENCR, ENCR_AES_CCM_16_IIV, 192, 24, 3, 0, 16, 1, true, ESP | VARIANT},
-	{"aes256ccm16iiv", TRANSFORM_ENCR, ENCR_AES_CCM_16_IIV, 256, 32, 3, 0, 16, 1, true, ESP | VARIANT},
+	{"aes128ccm8iiv", TRANSFORM_ENCR, ENCR_AES_CCM_8_IIV, 128, 16, 3, 0, 8, 1, true, ESP | VARIANT},
+	{"aes192ccm8iiv", TRANSFORM_ENCR, ENCR_AES_CCM_8_IIV, 192, 24, 3, 0, 8, 1, true, ESP | VARIANT},
+	{"aes256ccm8iiv", TRANSFORM_ENCR, ENCR_AES_CCM_8_IIV, 256, 32, 3, 0, 8, 1, true, ESP | VARIANT},
 	/* RFC 4543 9: authentication alone, but from one key as an AEAD */
 	{"aes128gmac", TRANSFORM_ENCR, ENCR_NULL_AES_GMAC, 128, 16, 4, 8, 16, 1, true, ESP | VARIANT},
 	{"aes192gmac", TRANSFORM_ENCR, ENCR_NULL_AES_GMAC, 192, 24, 4, 8, 16, 1, true, ESP | VARIANT},

@@ -106,6 +106,39 @@ static bool ports_parse(char *text, struct selector *out)
 	return true;
 }
 
+static bool is_icmp(uint8_t protocol)
+{
+	return protocol == 1 || protocol == 58;
+}
+
+/* "8" (a type, any code), "3/4" (type and code), or strongSwan's type * 256 + code. They stand where ports do (RFC
+ * 7296 3.13.1). */
+static bool icmp_parse(char *text, struct selector *out)
+{
+	char *slash = strchr(text, '/');
+	unsigned long type, code;
+
+	if (slash) {
+		*slash = '\0';
+		if (!number_parse(text, UINT8_MAX, &type) || !number_parse(slash + 1, UINT8_MAX, &code))
+			return false;
+		out->port_first = out->port_last = (uint16_t)(type << 8 | code);
+		return true;
+	}
+	if (!number_parse(text, UINT8_MAX, &type))
+		return ports_parse(text, out);
+	out->port_first = (uint16_t)(type << 8);
+	out->port_last = (uint16_t)(type << 8 | UINT8_MAX);
+	return true;
+}
+
+static bool suffix_parse(char *protocol, char *rest, struct selector *out)
+{
+	if (!protocol_parse(protocol, &out->protocol))
+		return false;
+	return !rest || (is_icmp(out->protocol) ? icmp_parse(rest, out) : ports_parse(rest, out));
+}
+
 bool ts_parse(const char *text, struct selector *out, char *error, size_t error_size)
 {
 	char copy[TS_TEXT_LEN];
@@ -135,9 +168,11 @@ bool ts_parse(const char *text, struct selector *out, char *error, size_t error_
 		*end = '\0';
 	if (slash)
 		*slash++ = '\0';
-	if (!end || end[1] || !protocol_parse(bracket, &out->protocol) || (slash && !ports_parse(slash, out))) {
+	if (!end || end[1] || !suffix_parse(bracket, slash, out)) {
 		snprintf(error, error_size,
-			"\"%.80s\": expected [protocol] or [protocol/port] or [protocol/first-last], such as [tcp/443]",
+			"\"%.80s\": expected [protocol] or [protocol/port] or [protocol/first-last], such as "
+			"[tcp/443], "
+			"or [icmp/type] or [icmp/type/code]",
 			text);
 		return false;
 	}
@@ -170,6 +205,11 @@ static void protocol_format(const struct selector *selector, char *out, size_t s
 	out[0] = '\0';
 	if (ports_opaque(selector))
 		snprintf(ports, sizeof(ports), "/opaque");
+	else if (is_icmp(selector->protocol) && selector->port_first == selector->port_last)
+		snprintf(ports, sizeof(ports), "/%u/%u", selector->port_first >> 8, selector->port_first & 0xff);
+	else if (is_icmp(selector->protocol) && !(selector->port_first & 0xff) &&
+		 selector->port_last == (selector->port_first | 0xff))
+		snprintf(ports, sizeof(ports), "/%u", selector->port_first >> 8);
 	else if (selector->port_first == selector->port_last)
 		snprintf(ports, sizeof(ports), "/%u", selector->port_first);
 	else if (selector->port_first != 0 || selector->port_last != UINT16_MAX)

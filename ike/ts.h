@@ -20,7 +20,7 @@ struct ts_list {
 
 /*
  * "10.1.0.0/16", "10.0.0.1-10.0.0.9", "2001:db8::/32", each with "[tcp]", "[tcp/443]", "[udp/1024-2048]", "[icmp]",
- * "[17/53]". False: `error` says what would be right.
+ * "[icmp/8]", "[icmp/3/4]", "[17/53]". False: `error` says what would be right.
  */
 bool ts_parse(const char *text, struct selector *out, char *error, size_t error_size);
 /* All of one address: /32 or /128, any protocol. */

@@ -36,8 +36,15 @@ struct tunnel_entry {
 	struct tunnel_entry *next;
 	char conn[IKE_NAME_MAX];
 	char child[IKE_NAME_MAX];
-	bool configured;		  /* its child stands in the configuration; else it goes with its last SA */
-	uint8_t start_action;		  /* enum child_action */
+	bool configured;      /* its child stands in the configuration; else it goes with its last SA */
+	uint8_t start_action; /* enum child_action */
+	uint8_t shunt;	      /* POLICY_BYPASS, POLICY_DISCARD: policies without a tunnel; 0: not so */
+	uint8_t config_mode;  /* enum sa_mode, as the configuration says */
+	uint8_t mode;	      /* of the slot: what was negotiated last */
+	uint8_t clamp;	      /* enum mss_choice */
+	bool tfc_plain;	      /* the peer takes no TFC padding */
+	uint32_t priority;    /* of its policies; 0: by the selectors' sizes */
+	struct tunnel_options options;
 	uint32_t id;			  /* slot in the SADB, or TUNNEL_NONE */
 	struct protection configured_for; /* as the configuration says; from the start on, SA or not: fail closed */
 	struct protection negotiated_for; /* as negotiated, where that goes beyond it */

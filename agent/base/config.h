@@ -39,7 +39,9 @@ struct config_child {
 	unsigned remote_ts_count;
 	char **esp_proposals;
 	unsigned esp_proposals_count;
-	char *mode;	      /* "tunnel" (NULL) */
+	char **ah_proposals; /* instead of esp_proposals */
+	unsigned ah_proposals_count;
+	char *mode;	      /* "tunnel" (NULL), "transport", "pass", "drop" */
 	char *start_action;   /* "none" (NULL), "trap", "start" */
 	char *close_action;   /* "none" (NULL), "trap", "start" */
 	char *dpd_action;     /* "clear" (NULL), "trap", "restart" */
@@ -50,6 +52,14 @@ struct config_child {
 	uint64_t rekey_packets; /* 0: by the suite's limits */
 	uint64_t life_packets;
 	uint32_t *replay_window; /* NULL: 1024 */
+	uint32_t *priority;	 /* of the policies, lower is asked first; NULL: by the selectors' sizes */
+	char *df;		 /* "copy" (NULL), "set", "clear" */
+	char *dscp;		 /* "copy" (NULL), "0" to "63" */
+	bool *copy_ecn;		 /* NULL: on */
+	uint32_t *ttl;		 /* NULL: 64 */
+	char *flow_label;	 /* "zero" (NULL), "copy" */
+	char *tfc_padding;	 /* "0" (NULL), bytes, "mtu" */
+	bool *mss_clamp;	 /* NULL: agent.mss_clamp */
 };
 
 struct config_connection {

@@ -53,6 +53,7 @@ static const cyaml_schema_field_t child_fields[] = {
 	TEXTS(config_child, local_ts, 0),
 	TEXTS(config_child, remote_ts, 0),
 	TEXTS(config_child, esp_proposals, 0),
+	TEXTS(config_child, ah_proposals, 0),
 	TEXT(config_child, mode, OPTIONAL),
 	TEXT(config_child, start_action, OPTIONAL),
 	TEXT(config_child, close_action, OPTIONAL),
@@ -64,6 +65,14 @@ static const cyaml_schema_field_t child_fields[] = {
 	NUMBER(config_child, rekey_packets),
 	NUMBER(config_child, life_packets),
 	NUMBER_PTR(config_child, replay_window),
+	NUMBER_PTR(config_child, priority),
+	TEXT(config_child, df, OPTIONAL),
+	TEXT(config_child, dscp, OPTIONAL),
+	FLAG(config_child, copy_ecn),
+	NUMBER_PTR(config_child, ttl),
+	TEXT(config_child, flow_label, OPTIONAL),
+	TEXT(config_child, tfc_padding, OPTIONAL),
+	FLAG(config_child, mss_clamp),
 	CYAML_FIELD_END,
 };
 
@@ -76,8 +85,8 @@ static const cyaml_schema_field_t connection_fields[] = {
 	TEXTS(config_connection, local_addrs, 0),
 	TEXTS(config_connection, remote_addrs, 0),
 	TEXTS(config_connection, proposals, 0),
-	CYAML_FIELD_MAPPING_PTR("local", CYAML_FLAG_POINTER, struct config_connection, local, auth_fields),
-	CYAML_FIELD_MAPPING_PTR("remote", CYAML_FLAG_POINTER, struct config_connection, remote, auth_fields),
+	CYAML_FIELD_MAPPING_PTR("local", CYAML_FLAG_POINTER | OPTIONAL, struct config_connection, local, auth_fields),
+	CYAML_FIELD_MAPPING_PTR("remote", CYAML_FLAG_POINTER | OPTIONAL, struct config_connection, remote, auth_fields),
 	CYAML_FIELD_SEQUENCE(
 		"children", CYAML_FLAG_POINTER, struct config_connection, children, &child_schema, 1, CHILD_MAX),
 	FLAG(config_connection, encap),

@@ -14,6 +14,7 @@
 
 #define NAME_MAX_LEN 63u /* IKE_NAME_MAX - 1 */
 #define HOST_MAX_LEN 253u
+#define PADDING_MAX  9000u /* no frame carries more */
 
 enum value_kind {
 	KIND_WORD,
@@ -25,6 +26,9 @@ enum value_kind {
 	KIND_SOCKET,
 	KIND_PATH,
 	KIND_WINDOW,
+	KIND_DSCP,
+	KIND_TTL,
+	KIND_PADDING,
 	KIND_SECRET
 };
 
@@ -36,7 +40,9 @@ struct value_rule {
 
 static const struct value_rule rules[] = {
 	{"auth", KIND_WORD, "psk"},
-	{"mode", KIND_WORD, "tunnel"},
+	{"mode", KIND_WORD, "tunnel|transport|pass|drop"},
+	{"df", KIND_WORD, "copy|set|clear"},
+	{"flow_label", KIND_WORD, "zero|copy"},
 	{"start_action", KIND_WORD, "none|trap|start"},
 	{"close_action", KIND_WORD, "none|trap|start"},
 	{"dpd_action", KIND_WORD, "clear|trap|restart"},
@@ -55,6 +61,9 @@ static const struct value_rule rules[] = {
 	{"socket", KIND_SOCKET, NULL},
 	{"pin_dir", KIND_PATH, NULL},
 	{"replay_window", KIND_WINDOW, NULL},
+	{"dscp", KIND_DSCP, NULL},
+	{"ttl", KIND_TTL, NULL},
+	{"tfc_padding", KIND_PADDING, NULL},
 	{"secret", KIND_SECRET, NULL},
 };
 
@@ -115,7 +124,15 @@ static bool window_is_good(const char *text)
 {
 	unsigned long bits = strtoul(text, NULL, 0);
 
-	return bits == 0 || (bits >= 64 && bits <= 8192 && (bits & (bits - 1)) == 0);
+	return bits == 0 || (bits >= 32 && bits <= 8192 && (bits & (bits - 1)) == 0);
+}
+
+static bool number_is_within(const char *text, unsigned long min, unsigned long max)
+{
+	unsigned long number = strtoul(text, NULL, 10);
+
+	return *text && strlen(text) <= 5 && strspn(text, "0123456789") == strlen(text) && number >= min &&
+	       number <= max;
 }
 
 static bool local_is_good(const char *text)
@@ -160,6 +177,12 @@ static bool value_is_good(const struct value_rule *rule, const char *text)
 		return text[0] == '/';
 	case KIND_WINDOW:
 		return window_is_good(text);
+	case KIND_DSCP:
+		return strcmp(text, "copy") == 0 || number_is_within(text, 0, 63);
+	case KIND_TTL:
+		return number_is_within(text, 1, 255);
+	case KIND_PADDING:
+		return strcmp(text, "mtu") == 0 || number_is_within(text, 0, PADDING_MAX);
 	case KIND_SECRET:
 		return secret_is_good(text);
 	}
@@ -174,7 +197,10 @@ static const char *const expected[] = {
 	[KIND_INTERFACE] = "the name of a network interface",
 	[KIND_SOCKET] = "an absolute path of at most 107 characters",
 	[KIND_PATH] = "an absolute path",
-	[KIND_WINDOW] = "0 (anti-replay off) or a power of two from 64 to 8192",
+	[KIND_WINDOW] = "0 (anti-replay off) or a power of two from 32 to 8192",
+	[KIND_DSCP] = "copy or a number from 0 to 63",
+	[KIND_TTL] = "a number from 1 to 255",
+	[KIND_PADDING] = "0 (none), mtu or a number of bytes up to 9000",
 	[KIND_SECRET] = "a text, 0x and an even number of hex digits, or 0s and base64",
 };
 

@@ -39,10 +39,10 @@ void payload_delete_write_ike(struct message_writer *m)
 	payload_end(m);
 }
 
-void payload_delete_write_esp(struct message_writer *m, const uint32_t *spis, uint16_t count)
+void payload_delete_write(struct message_writer *m, uint8_t protocol, const uint32_t *spis, uint16_t count)
 {
 	payload_begin(m, PAYLOAD_DELETE);
-	write_u8(&m->w, PROTOCOL_ESP);
+	write_u8(&m->w, protocol);
 	write_u8(&m->w, ESP_SPI_LEN);
 	write_u16(&m->w, count);
 	for (unsigned i = 0; i < count; i++)

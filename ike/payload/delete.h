@@ -17,6 +17,7 @@ bool payload_delete_read(struct bytes body, struct payload_delete *out);
 /* The n-th SPI in host order; n < count. */
 uint32_t payload_delete_spi(const struct payload_delete *delete_, unsigned n);
 void payload_delete_write_ike(struct message_writer *m);
-void payload_delete_write_esp(struct message_writer *m, const uint32_t *spis, uint16_t count);
+/* Of ESP or AH (enum ike_protocol). */
+void payload_delete_write(struct message_writer *m, uint8_t protocol, const uint32_t *spis, uint16_t count);
 
 #endif

@@ -154,6 +154,7 @@ static struct child_install child(const struct scene *s, uint32_t id, uint32_t r
 		.spi_out = 0x2000 + id,
 		.suite = {.protocol = PROTOCOL_ESP, .encr = {TRANSFORM_ENCR, ENCR_AES_GCM_16, 256}},
 		.config = &s->config->conns[0].children[0],
+		.mode = SA_TUNNEL,
 		.local_count = 1,
 		.remote_count = 1,
 	};
@@ -330,6 +331,100 @@ static void full_map_is_told(void **state)
 	assert_int_equal(policies_to(s, 2, NULL), 1);
 }
 
+struct shunt_look {
+	unsigned found[POLICY_DISCARD + 1];
+	uint32_t position[POLICY_DISCARD + 1];
+};
+
+/* Of those to 10.4.1.0/24. */
+static void shunt_one(const struct policy_entry_info *entry, void *context)
+{
+	struct shunt_look *look = context;
+
+	if (entry->family != 4 || entry->prefix_len != 24 || entry->prefix[1] != 4)
+		return;
+	look->found[entry->action]++;
+	look->position[entry->action] = entry->position;
+	assert_true(entry->action == POLICY_PROTECT || entry->tunnel == TUNNEL_NONE);
+}
+
+/* Without any peer, in the order that the priorities give, and taken out by a reload. */
+static void policies_without_peer(void **state)
+{
+	struct scene *s = *state;
+	struct engine_config *with = config_of(
+		"connections:\n  x:\n    local: {id: a}\n    remote: {id: b}\n"
+		"    children: {c: {local_ts: 10.1.0.0/16, remote_ts: 10.4.0.0/16}}\n  y:\n    children:\n"
+		"      no: {mode: drop, remote_ts: 10.4.1.0/24}\n"
+		"      ssh: {mode: pass, local_ts: 10.1.0.0/16, remote_ts: '10.4.1.0/24[tcp/22]', priority: 5}\n");
+	struct shunt_look look = {0};
+
+	assert_int_equal(installer_configure(s->installer, with), 0);
+	sadb_policies(s->db, shunt_one, &look);
+	assert_int_equal(look.found[POLICY_DISCARD], 1);
+	assert_int_equal(look.found[POLICY_BYPASS], 1);
+	assert_int_equal(look.found[POLICY_PROTECT], 1); /* of the covering child, last */
+	assert_true(look.position[POLICY_BYPASS] < look.position[POLICY_DISCARD]);
+	assert_true(look.position[POLICY_DISCARD] < look.position[POLICY_PROTECT]);
+	installer_configure(s->installer, s->config);
+	memset(&look, 0, sizeof(look));
+	sadb_policies(s->db, shunt_one, &look);
+	assert_int_equal(look.found[POLICY_DISCARD] + look.found[POLICY_BYPASS], 0);
+	engine_config_free(with);
+}
+
+/* Options of the outer header come into force under a living SA; a peer without TFC padding is sent none. */
+static void options_are_changed_in_place(void **state)
+{
+	static const char options[] =
+		"connections:\n  x:\n    local_addrs: 192.0.2.1\n    remote_addrs: 192.0.2.2\n    local: {id: a}\n"
+		"    remote: {id: b}\n    children: {c: {local_ts: 10.1.0.0/16, remote_ts: 10.2.0.0/16, dscp: 46, df: "
+		"set,"
+		" tfc_padding: 900, mss_clamp: no}}\n";
+	struct scene *s = *state;
+	struct engine_config *with = config_of(options);
+	struct child_install install;
+	uint32_t tunnel;
+
+	installer_configure(s->installer, s->config);
+	policies_to(s, 2, &tunnel);
+	up(s, 1, 0);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.dscp, DSCP_COPY);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->flags, SA_MSS_CLAMP);
+	installer_configure(s->installer, with);
+	assert_int_equal(out_spi(s, tunnel), 0x2001);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.dscp, DSCP_SET);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.dscp_value, 46);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.df, DF_SET);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.tfc_pad, 900);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->flags, 0);
+	engine_config_free(s->config);
+	s->config = with;
+	install = child(s, 2, 1);
+	install.tfc_plain = true;
+	assert_int_equal(installer_install_in(s->installer, &install), 0);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.tfc_pad, 0);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.dscp, DSCP_SET);
+}
+
+static void transport_and_ah_are_filled(void **state)
+{
+	struct scene *s = *state;
+	struct child_install install = child(s, 5, 0);
+	struct sa sa;
+
+	install.mode = SA_TRANSPORT;
+	install.suite = (struct suite){.protocol = PROTOCOL_AH, .integ = {TRANSFORM_INTEG, INTEG_AES_256_GMAC, 0}};
+	sa_fill(&install, SA_IN, 3, false, 1000, &sa);
+	assert_int_equal(sa.protocol, 51);
+	assert_int_equal(sa.mode, SA_TRANSPORT);
+	assert_int_equal(sa.encr, 0);
+	assert_int_equal(sa.integ, INTEG_AES_256_GMAC);
+	assert_int_equal(installer_install_in(s->installer, &install), 0);
+	assert_int_equal(sadb_tunnel(s->db, tunnel_find_child(installer_tunnels(s->installer), 5, NULL)->id)->mode,
+		SA_TRANSPORT);
+}
+
 static void sa_is_filled(void **state)
 {
 	struct scene *s = *state;
@@ -375,6 +470,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(earlier_run_is_cleaned_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(full_map_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(sa_is_filled, setup, teardown),
+		cmocka_unit_test_setup_teardown(transport_and_ah_are_filled, setup, teardown),
+		cmocka_unit_test_setup_teardown(policies_without_peer, setup, teardown),
+		cmocka_unit_test_setup_teardown(options_are_changed_in_place, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,6 +107,10 @@ struct net_options {
 	uint32_t cookie_threshold, half_open_max;
 	uint32_t keying_tries;
 	uint8_t close_action, dpd_action;
+	bool ah;	 /* esp and esp_b are AH proposals */
+	bool dynamic;	 /* no selectors: the two hosts' own addresses */
+	uint8_t mode[2]; /* enum sa_mode; 0: tunnel */
+	bool shunt[2];	 /* the last child is a bypass */
 };
 
 static inline void net_proposals(const char *text, enum ike_protocol protocol, struct proposal_list *out)
@@ -165,8 +169,11 @@ static inline struct engine_config *net_config(const struct net_options *o, int 
 			&child->local[0]);
 		net_selector(side == A ? o->remote_a : o->remote_b, side == A ? "10.2.%u.0/24" : "10.1.%u.0/24", i,
 			&child->remote[0]);
-		net_proposals(esp, PROTOCOL_ESP, &child->proposals);
-		child->mode = SA_TUNNEL;
+		if (o->dynamic)
+			child->local_count = child->remote_count = 0;
+		net_proposals(esp, o->ah ? PROTOCOL_AH : PROTOCOL_ESP, &child->proposals);
+		child->mode = o->mode[side] ? o->mode[side] : SA_TUNNEL;
+		child->shunt = o->shunt[side] && i + 1 == conn->child_count ? POLICY_BYPASS : 0;
 		child->start_action = (side == A ? o->start_a : o->start_b) ? CHILD_START : CHILD_NONE;
 		child->close_action = o->close_action;
 		child->dpd_action = o->dpd_action;

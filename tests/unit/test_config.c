@@ -175,7 +175,7 @@ static void bad_files_are_explained(void **state)
 						  "digits, '-', '_' and '.', starting with a letter "
 						  "or digit was expected, not 'a b'"},
 		{"connections:\n  - local_addrs: []\n", "f.yaml:2: connections[0]: key 'name' is missing"},
-		{"connections:\n  - name: x\n    local: {}\n", "f.yaml:2: connections.x: key 'remote' is missing"},
+		{"connections:\n  - name: x\n    local: {}\n", "f.yaml:2: connections.x: key 'children' is missing"},
 		{"connections:\n  - name: x\n" AUTH, "f.yaml:2: connections.x: key 'children' is missing"},
 		{"connections:\n  - name: x\n" AUTH "    children: []\n",
 			"f.yaml:5: connections.x.children: at least 1 was expected"},
@@ -183,7 +183,7 @@ static void bad_files_are_explained(void **state)
 			"f.yaml:6: connections.x.children[0]: key 'name' is missing"},
 		{"connections:\n  - name: x\n    children:\n" AUTH,
 			"f.yaml:3: connections.x.children: a value was expected"},
-		{"connections:\n  x:\n    local: {}\n", "f.yaml:3: connections.x: key 'remote' is missing"},
+		{"connections:\n  x:\n    local: {}\n", "f.yaml:3: connections.x: key 'children' is missing"},
 		{"connections:\n  x:\n    name: y\n",
 			"f.yaml:3: connections.x.name: unknown key; known here: local_addrs, remote_addrs, proposals, "
 			"local, remote, "
@@ -207,7 +207,7 @@ static void bad_files_are_explained(void **state)
 			"f.yaml:3: connections.x.unique: replace, keep or never was expected, not 'perhaps'"},
 		{"connections:\n  - name: x\n    children:\n      - name: c\n        replay_window: 100\n",
 			"f.yaml:5: connections.x.children.c.replay_window: 0 (anti-replay off) or a power of two from "
-			"64 to 8192 was "
+			"32 to 8192 was "
 			"expected, not '100'"},
 		{"secrets:\n  - {name: x}\n", "f.yaml:2: secrets.x: key 'secret' is missing"},
 		{"secrets:\n  - secret: \"\"\n", "f.yaml:2: secrets[0].secret: a text that is not empty was expected"},

@@ -159,6 +159,41 @@ static void mistakes_are_explained(void **state)
 			"f.yaml:9: connections.y.children.d.remote_ts[1]: child 'c' of connection 'x' already protects "
 			"the same traffic "
 			"to 10.2.0.0/16"},
+		{"connections:\n  x:\n    local: {id: a}\n    children: {c: {}}\n",
+			"f.yaml:3: connections.x: key 'remote' is missing"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        ah_proposals: sha256\n"
+		 "        esp_proposals: aes256gcm16\n",
+			"f.yaml:7: connections.x.children.c.ah_proposals: a child is protected by ESP or by AH"},
+		{"connections:\n  x:\n" ENDS "    encap: yes\n    children: {c: {ah_proposals: sha256}}\n",
+			"f.yaml:5: connections.x.encap: false was expected: child 'c' has ah_proposals"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        ah_proposals: aes256-sha256\n",
+			"f.yaml:7: connections.x.children.c.ah_proposals[0]: \"aes256\" has no place in AH proposals"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        esp_proposals: aes256ctr\n",
+			"f.yaml:7: connections.x.children.c.esp_proposals[0]: a cipher without integrity"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        mode: transport\n"
+		 "        local_ts: 10.1.0.0/16\n",
+			"f.yaml:8: connections.x.children.c.local_ts: the local host's own address was expected"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        mode: transport\n        df: set\n",
+			"f.yaml:8: connections.x.children.c.df: only with mode tunnel"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        ah_proposals: sha256\n"
+		 "        tfc_padding: mtu\n",
+			"f.yaml:8: connections.x.children.c.tfc_padding: 0 was expected: AH has no padding"},
+		{"connections:\n  x:\n    children:\n      c:\n        mode: pass\n",
+			"f.yaml:5: connections.x.children.c.remote_ts: selectors were expected"},
+		{"connections:\n  x:\n    children:\n      c:\n        mode: drop\n        remote_ts: 10.2.0.0/16\n"
+		 "        esp_proposals: aes256gcm16\n",
+			"f.yaml:7: connections.x.children.c.esp_proposals: not with mode drop, which has no SAs"},
+		{"connections:\n  x:\n    children:\n      c:\n        mode: drop\n        remote_ts: 10.2.0.0/16\n"
+		 "        start_action: start\n",
+			"f.yaml:7: connections.x.children.c.start_action: none or trap was expected"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        dscp: 64\n",
+			"f.yaml:7: connections.x.children.c.dscp: copy or a number from 0 to 63 was expected, not "
+			"'64'"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        ttl: 0\n",
+			"f.yaml:7: connections.x.children.c.ttl: a number from 1 to 255 was expected, not '0'"},
+		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        tfc_padding: 9001\n",
+			"f.yaml:7: connections.x.children.c.tfc_padding: 0 (none), mtu or a number of bytes up to 9000 "
+			"was"},
 		{"secrets:\n  - {ids: [a, 'email:'], secret: x}\n",
 			"f.yaml:2: secrets[0].ids[1]: an identity was expected"},
 	};
@@ -173,6 +208,54 @@ static void mistakes_are_explained(void **state)
 		assert_null(engine);
 		assert_int_equal(strncmp(error, cases[i].begins, strlen(cases[i].begins)), 0);
 	}
+}
+
+static void outer_header_and_policies(void **state)
+{
+	char error[CONFIG_ERROR_LEN];
+	struct engine_config *engine;
+	const struct child_config *child;
+
+	(void)state;
+	engine = build(
+		"connections:\n  x:\n" ENDS "    children:\n      a: {df: clear, dscp: 46, copy_ecn: no, ttl: 9, "
+		"flow_label: copy, tfc_padding: mtu,"
+		" mss_clamp: no, rekey_time: 1s, replay_window: 32}\n"
+		"      b: {mode: transport, tfc_padding: 1400, priority: 7, remote_ts: 10.3.0.1, replay_window: 0}\n"
+		"  y:\n    children:\n      ssh: {mode: pass, remote_ts: ['10.3.0.0/16[tcp/22]', '2001:db8::/32']}\n"
+		"      no: {mode: drop, local_ts: 10.1.0.0/16, remote_ts: 10.3.0.0/16, start_action: trap}\n",
+		error);
+	assert_string_equal(error, "");
+	assert_non_null(engine);
+	child = &engine->conns[0].children[0];
+	assert_int_equal(child->options.df, DF_CLEAR);
+	assert_int_equal(child->options.dscp, DSCP_SET);
+	assert_int_equal(child->options.dscp_value, 46);
+	assert_int_equal(child->options.ecn, ECN_OFF);
+	assert_int_equal(child->options.ttl, 9);
+	assert_int_equal(child->options.flow_label, FLOW_LABEL_COPY);
+	assert_int_equal(child->options.tfc_pad, TFC_PAD_MTU);
+	assert_int_equal(child->clamp, MSS_KEEP);
+	assert_int_equal(child->replay_bits, 32);
+	assert_true(child->rekey_ns == NS_PER_S && child->life_ns == 31 * NS_PER_S);
+	child = &engine->conns[0].children[1];
+	assert_int_equal(child->mode, SA_TRANSPORT);
+	assert_int_equal(child->priority, 7);
+	assert_int_equal(child->options.tfc_pad, 1400);
+	/* Without a window the defaults do without extended sequence numbers. */
+	for (unsigned i = 0; i < child->proposals.count; i++)
+		for (unsigned t = 0; t < child->proposals.items[i].count; t++)
+			assert_false(child->proposals.items[i].transforms[t].type == TRANSFORM_ESN &&
+				     child->proposals.items[i].transforms[t].id == ESN_YES);
+	assert_true(engine->conns[1].peerless && !engine->conns[0].peerless);
+	child = &engine->conns[1].children[0];
+	assert_int_equal(child->shunt, POLICY_BYPASS);
+	assert_int_equal(child->local_count, 2);
+	assert_int_equal(child->local[0].family, 4);
+	assert_int_equal(child->local[1].last[15], 0xff);
+	assert_int_equal(engine->conns[1].children[1].shunt, POLICY_DISCARD);
+	assert_int_equal(engine->conns[1].children[1].start_action, CHILD_NONE);
+	engine_config_free(engine);
 }
 
 static void narrower_child_is_fine(void **state)
@@ -196,6 +279,7 @@ int main(void)
 		cmocka_unit_test(defaults_are_filled_in),
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(mistakes_are_explained),
+		cmocka_unit_test(outer_header_and_policies),
 		cmocka_unit_test(narrower_child_is_fine),
 	};
 

@@ -325,7 +325,7 @@ static const struct {
 	{PROTOCOL_ESP, "chacha20poly1305", 32, 4, 0, false},
 	{PROTOCOL_ESP, "aes256ccm16", 32, 3, 0, false},
 	{PROTOCOL_ESP, "aes256gcm16iiv", 32, 4, 0, false},
-	{PROTOCOL_ESP, "aes128ccm16iiv", 16, 3, 0, false},
+	{PROTOCOL_ESP, "aes128ccm8iiv", 16, 3, 0, false},
 	{PROTOCOL_ESP, "aes192gmac", 24, 4, 0, false},
 	{PROTOCOL_ESP, "aes128ctr-sha512", 16, 4, 64, false},
 	{PROTOCOL_ESP, "aes256-sha1", 32, 0, 20, false},

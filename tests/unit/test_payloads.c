@@ -278,7 +278,7 @@ static void delete_(void **state)
 
 	(void)state;
 	start();
-	payload_delete_write_esp(&m, spis, 2);
+	payload_delete_write(&m, PROTOCOL_ESP, spis, 2);
 	struct bytes bytes = body();
 
 	assert_true(payload_delete_read(bytes, &back));
