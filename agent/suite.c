@@ -96,9 +96,9 @@ static const struct esp_suite esp_suites[] = {
 	GCM("aes128gcm16iiv", ENCR_AES_GCM_16_IIV, 128, 0, 16),
 	GCM("aes192gcm16iiv", ENCR_AES_GCM_16_IIV, 192, 0, 16),
 	GCM("aes256gcm16iiv", ENCR_AES_GCM_16_IIV, 256, 0, 16),
-	CCM("aes128ccm16iiv", ENCR_AES_CCM_16_IIV, 128, 0, 16),
-	CCM("aes192ccm16iiv", ENCR_AES_CCM_16_IIV, 192, 0, 16),
-	CCM("aes256ccm16iiv", ENCR_AES_CCM_16_IIV, 256, 0, 16),
+	CCM("aes128ccm8iiv", ENCR_AES_CCM_8_IIV, 128, 0, 8),
+	CCM("aes192ccm8iiv", ENCR_AES_CCM_8_IIV, 192, 0, 8),
+	CCM("aes256ccm8iiv", ENCR_AES_CCM_8_IIV, 256, 0, 8),
 	CHACHA("chacha20poly1305iiv", ENCR_CHACHA20_POLY1305_IIV, 0),
 };
 

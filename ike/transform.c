@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define WORD_MAX 32u
+#define WORD_MAX     32u
+#define AES_MODE_LEN 9u /* "aes128gcm" */
 
 /*
  * Numbers: IANA "Internet Key Exchange Version 2 (IKEv2) Parameters". The first word of an entry is the one that is
@@ -165,20 +166,19 @@ const struct transform_info *transform_find(const struct transform *transform)
 /* "aes128gcm128" and "aes128gcm" as "aes128gcm16": the ICV in bits, or none named (16 bytes). */
 static const char *word_canonical(const char *word, char out[static WORD_MAX])
 {
-	static const char *const bits[] = {"64", "96", "128"}, *const bytes[] = {"8", "12", "16"};
-	size_t len = strlen(word);
+	static const struct {
+		const char *bits, *bytes;
+	} icvs[] = {{"64", "8"}, {"96", "12"}, {"128", "16"}, {"", "16"}};
+	const char *icv = word + AES_MODE_LEN;
 
-	if (len < 9 || len >= WORD_MAX || strncasecmp(word, "aes", 3) != 0)
+	if (strlen(word) < AES_MODE_LEN || strncasecmp(word, "aes", 3) != 0 ||
+		(strncasecmp(word + 6, "gcm", 3) != 0 && strncasecmp(word + 6, "ccm", 3) != 0))
 		return word;
-	memcpy(out, word, 9);
-	out[9] = '\0';
-	if (strcasecmp(out + 6, "gcm") != 0 && strcasecmp(out + 6, "ccm") != 0)
-		return word;
-	if (!word[9])
-		return strcat(out, "16");
-	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
-		if (strcmp(word + 9, bits[i]) == 0)
-			return strcat(out, bytes[i]);
+	for (size_t i = 0; i < ARRAY_LEN(icvs); i++)
+		if (strcmp(icv, icvs[i].bits) == 0) {
+			snprintf(out, WORD_MAX, "%.*s%s", (int)AES_MODE_LEN, word, icvs[i].bytes);
+			return out;
+		}
 	return word;
 }
 
