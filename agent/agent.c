@@ -12,6 +12,7 @@
 #include "agent/privilege.h"
 #include "agent/resolver.h"
 #include "agent/routes.h"
+#include "agent/suite_choice.h"
 #include "agent/watch.h"
 #include "agent/worker.h"
 #include "agent/xsk_port.h"
@@ -19,6 +20,7 @@
 #include "bpf/sadb.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -271,6 +273,31 @@ static void agent_send_port(
 	control_send(client, &message);
 }
 
+static void agent_send_suite(const struct esp_suite *suite, bool more, struct control_client *client)
+{
+	struct suite_figure figure = suite_figure(suite);
+	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_SUITE};
+
+	snprintf(message.suite.name, sizeof(message.suite.name), "%s", suite->name);
+	snprintf(message.suite.engine, sizeof(message.suite.engine), "%s", figure.engine->name);
+	message.suite.encr = suite->encr;
+	message.suite.encr_key_bits = suite->encr_key_bits;
+	message.suite.integ = suite->integ;
+	message.suite.protocol = suite->mode == SUITE_AH ? IPPROTO_AH : IPPROTO_ESP;
+	message.suite.more = more;
+	message.suite.ns_small = figure.ns[SUITE_SIZE_SMALL];
+	message.suite.ns_large = figure.ns[SUITE_SIZE_LARGE];
+	control_send(client, &message);
+}
+
+static void agent_send_suites(struct control_client *client)
+{
+	for (unsigned i = 0; esp_suite_at(i); i++)
+		agent_send_suite(esp_suite_at(i), true, client);
+	for (unsigned i = 0; ah_suite_at(i); i++)
+		agent_send_suite(ah_suite_at(i), ah_suite_at(i + 1) != NULL, client);
+}
+
 static void agent_on_message(void *context, struct control_client *client, const struct agent_message *message)
 {
 	struct agent *agent = context;
@@ -290,6 +317,9 @@ static void agent_on_message(void *context, struct control_client *client, const
 				interface->port ? interface->port->reason : interface->said, true, client);
 		}
 		agent_send_port(port_table_host(&agent->shared.ports), HOST_DEVICE_PEER, "", false, client);
+		return;
+	case AGENT_SUITES_QUERY:
+		agent_send_suites(client);
 		return;
 	default:
 		log_warn("a control message of unknown kind %u was ignored", message->kind);
@@ -500,6 +530,7 @@ static int agent_set_up(struct agent *agent, const struct agent_options *options
 	if (err)
 		return err;
 	agent->interface_options.dataplane = agent->dataplane;
+	suite_choice_measure(SUITE_CHOICE_BUDGET_NS);
 	err = agent_make_ground(agent, error);
 	err = err ? err : agent_make_events(agent, options, error);
 	err = err ? err : agent_make_host_device(agent, error);

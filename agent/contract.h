@@ -51,6 +51,8 @@ enum agent_message_kind {
 			     and tunnel */
 	AGENT_EXPIRE,	  /* agent -> IKE: soft or hard lifetime of an SA by bytes or packets */
 	AGENT_PEER_MOVED, /* agent -> IKE: an authenticated packet came from another address or port (RFC 7296 2.23) */
+	AGENT_SUITES_QUERY = 20, /* IKE -> agent: answer with one AGENT_SUITE each, the last has suite.more == 0 */
+	AGENT_SUITE,		 /* agent -> IKE */
 };
 
 /* What is to become of a prefix. */
@@ -103,6 +105,18 @@ struct agent_message {
 			uint16_t remote_port;
 			uint8_t reserved[2];
 		} moved;
+		struct {
+			char name[24];	 /* "aes256gcm16" */
+			char engine[16]; /* what serves it: "ipsec-mb" or "openssl" */
+			uint16_t encr;	 /* as in struct sa */
+			uint16_t encr_key_bits;
+			uint16_t integ;
+			uint8_t protocol; /* 50 ESP, 51 AH */
+			uint8_t more;
+			uint32_t ns_small; /* one packet of 64 and of 1408 bytes among others, measured at start; 0: not
+					    */
+			uint32_t ns_large;
+		} suite;
 	};
 };
 

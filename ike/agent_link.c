@@ -25,8 +25,16 @@ struct port_list {
 	unsigned count;
 };
 
+#define SUITES_KEPT 128u
+
+struct suite_list {
+	struct agent_message items[SUITES_KEPT];
+	unsigned count;
+	bool whole; /* the last one is there */
+};
+
 /* Where the repetition of all routes stands; the socket may fill up on the way. */
-enum sync_step { SYNC_RESET, SYNC_ROUTES, SYNC_DONE, SYNC_PORTS, SYNC_IDLE };
+enum sync_step { SYNC_RESET, SYNC_ROUTES, SYNC_DONE, SYNC_PORTS, SYNC_SUITES, SYNC_IDLE };
 
 struct agent_link {
 	sd_event *event;
@@ -45,6 +53,7 @@ struct agent_link {
 	unsigned sync_route;
 	struct port_list ports;
 	struct port_list ports_coming;
+	struct suite_list suites;
 };
 
 static void link_connect(struct agent_link *link);
@@ -71,6 +80,8 @@ static void link_drop(struct agent_link *link, const char *why)
 	link->io = sd_event_source_disable_unref(link->io);
 	own_close_(&link->fd);
 	link->ports.count = link->ports_coming.count = 0;
+	link->suites.count = 0;
+	link->suites.whole = false;
 	link->told = true;
 	link->retry_us = AGENT_RECONNECT_FIRST_US;
 	link_retry_later(link);
@@ -141,6 +152,11 @@ static void sync_go_on(struct agent_link *link)
 	if (link->sync == SYNC_PORTS) {
 		if (!kind_send(link, AGENT_PORTS_QUERY))
 			return;
+		link->sync = SYNC_SUITES;
+	}
+	if (link->sync == SYNC_SUITES) {
+		if (!link->suites.whole && !kind_send(link, AGENT_SUITES_QUERY))
+			return;
 		link->sync = SYNC_IDLE;
 	}
 	link_poll_for(link, EPOLLIN);
@@ -175,6 +191,24 @@ static void port_recv(struct agent_link *link, const struct agent_message *messa
 	coming->count = 0;
 }
 
+static void suite_recv(struct agent_link *link, const struct agent_message *message)
+{
+	struct suite_list *list = &link->suites;
+
+	if (list->whole) { /* asked again before the first answer was whole */
+		list->count = 0;
+		list->whole = false;
+	}
+	if (list->count < SUITES_KEPT && message->suite.name[0]) {
+		struct agent_message *suite = &list->items[list->count++];
+
+		*suite = *message;
+		suite->suite.name[sizeof(suite->suite.name) - 1] = '\0';
+		suite->suite.engine[sizeof(suite->suite.engine) - 1] = '\0';
+	}
+	list->whole = !message->suite.more;
+}
+
 static void message_recv(struct agent_link *link, const struct agent_message *message, size_t len)
 {
 	if (len < sizeof(*message) || message->version != AGENT_MESSAGE_VERSION) {
@@ -185,6 +219,9 @@ static void message_recv(struct agent_link *link, const struct agent_message *me
 	switch (message->kind) {
 	case AGENT_PORT:
 		port_recv(link, message);
+		break;
+	case AGENT_SUITE:
+		suite_recv(link, message);
 		break;
 	case AGENT_ACQUIRE:
 	case AGENT_EXPIRE:
@@ -354,6 +391,12 @@ void agent_link_ports_query(struct agent_link *link)
 	link->ports_coming.count = 0;
 	if (!kind_send(link, AGENT_PORTS_QUERY) && link->fd >= 0)
 		link->sync = SYNC_PORTS;
+}
+
+const struct agent_message *agent_link_suites(const struct agent_link *link, unsigned *count)
+{
+	*count = link->suites.whole ? link->suites.count : 0;
+	return link->suites.items;
 }
 
 const struct agent_message *agent_link_ports(const struct agent_link *link, unsigned *count)

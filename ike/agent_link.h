@@ -42,5 +42,7 @@ void agent_link_route_delete(struct agent_link *link, const struct agent_route *
 void agent_link_ports_query(struct agent_link *link);
 /* What the agent last said of its ports (struct agent_message, kind AGENT_PORT); empty when it is not connected. */
 const struct agent_message *agent_link_ports(const struct agent_link *link, unsigned *count);
+/* The suites that the agent has and what serves them (AGENT_SUITE); asked once a connection, empty without one. */
+const struct agent_message *agent_link_suites(const struct agent_link *link, unsigned *count);
 
 #endif

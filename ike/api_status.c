@@ -5,6 +5,7 @@
 #include "ike/config.h"
 #include "ike/daemon.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -269,6 +270,25 @@ static json_t *interfaces_json(const struct agent_link *link)
 	return list;
 }
 
+static json_t *suites_json(const struct agent_link *link)
+{
+	json_t *list = json_array();
+	unsigned count;
+	const struct agent_message *suites = agent_link_suites(link, &count);
+
+	for (unsigned i = 0; i < count; i++) {
+		json_t *suite = json_object();
+
+		json_set_text(suite, "name", suites[i].suite.name);
+		json_set_text(suite, "protocol", suites[i].suite.protocol == IPPROTO_AH ? "ah" : "esp");
+		json_set_text(suite, "engine", suites[i].suite.engine);
+		json_set_count(suite, "ns_small", suites[i].suite.ns_small);
+		json_set_count(suite, "ns_large", suites[i].suite.ns_large);
+		json_array_append_new(list, suite);
+	}
+	return list;
+}
+
 json_t *api_status(struct daemon *d)
 {
 	uint64_t now = clock_now_ns();
@@ -277,6 +297,7 @@ json_t *api_status(struct daemon *d)
 	json_object_set_new(status, "agent", json_pack("{s:b}", "connected", agent_link_connected(d->link)));
 	json_set_seconds(status, "since", d->since_ns, now);
 	json_object_set_new(status, "interfaces", interfaces_json(d->link));
+	json_object_set_new(status, "suites", suites_json(d->link));
 	json_object_set_new(status, "tunnels", d->engine ? tunnels_json(d, now) : tunnels_waiting(d, now));
 	agent_link_ports_query(d->link); /* for the next time */
 	return status;

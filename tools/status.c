@@ -55,6 +55,33 @@ static void print_interface(const json_t *interface)
 			"reason", none ? SHEET_BAD : SHEET_FAINT, "%s", field_text(interface, "reason", ""));
 }
 
+/* How many suites each engine serves: "70 by ipsec-mb, 10 by openssl". */
+static void print_engines(const json_t *suites)
+{
+	json_t *counts = json_object();
+	char text[256] = "";
+	size_t i, len = 0;
+	const char *name;
+	json_t *suite, *count;
+
+	json_array_foreach(suites, i, suite)
+	{
+		const char *engine = field_text(suite, "engine", "?");
+		json_int_t before = json_integer_value(json_object_get(counts, engine));
+
+		json_object_set_new(counts, engine, json_integer(before + 1));
+	}
+	json_object_foreach(counts, name, count)
+	{
+		if (len < sizeof(text))
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%lld by %s", len ? ", " : "",
+				(long long)json_integer_value(count), name);
+	}
+	if (*text)
+		sheet_field("suites", "%s", text);
+	json_decref(counts);
+}
+
 static void print_rekey(const char *label, const json_t *sa, const char *names)
 {
 	char since[FORMAT_LEN], rekey[FORMAT_LEN];
@@ -144,6 +171,7 @@ static void print_all(const json_t *status, bool with_gateway)
 
 	if (with_gateway) {
 		print_agent(status);
+		print_engines(json_object_get(status, "suites"));
 		json_array_foreach(json_object_get(status, "interfaces"), i, item) print_interface(item);
 	}
 	json_array_foreach(json_object_get(status, "tunnels"), i, item) print_tunnel(item);

@@ -29,6 +29,11 @@ ANSWERS = {
             {"name": "eth0", "mode": "native", "zero_copy": False, "queues": 4, "host": False, "reason": ""},
             {"name": "eth1", "mode": "none", "zero_copy": False, "queues": 0, "host": False, "reason": "the interface is gone"},
         ],
+        "suites": [
+            {"name": "aes256gcm16", "protocol": "esp", "engine": "ipsec-mb", "ns_small": 48, "ns_large": 168},
+            {"name": "aes192ccm16", "protocol": "esp", "engine": "openssl", "ns_small": 258, "ns_large": 1373},
+            {"name": "sha256", "protocol": "ah", "engine": "openssl", "ns_small": 241, "ns_large": 974},
+        ],
         "tunnels": [TUNNEL, OTHER],
     },
     "/v1/sas": {

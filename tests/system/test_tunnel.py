@@ -78,6 +78,16 @@ def test_traffic_of_the_gateway_itself(up):
     assert verdict.clean and verdict.counts["ESP"] > 50, str(verdict)
 
 
+def test_status_names_the_engines(up):
+    """Every suite of the agent, measured at its start, and which engine serves it."""
+    suites = up.a.cli("status")["suites"]
+    assert {"aes256gcm16", "chacha20poly1305", "aes128ctr-sha1", "null-sha256"} <= {s["name"] for s in suites if s["protocol"] == "esp"}
+    assert {"sha256", "aes128gmac"} <= {s["name"] for s in suites if s["protocol"] == "ah"}
+    assert {s["engine"] for s in suites} <= {"ipsec-mb", "openssl"}
+    assert all(0 < s["ns_small"] <= s["ns_large"] for s in suites if s["ns_small"])
+    assert any(s["ns_small"] for s in suites)
+
+
 def test_other_traffic_passes(up):
     """The outer network goes on working as if no gateway were there."""
     assert traffic.ping(up.site.a, at.WAN_B[4], 3).lost == 0

@@ -140,6 +140,7 @@ static void routes_are_repeated(void **state)
 	expect_route(s, AGENT_ROUTE_ADD, 1);
 	expect_kind(s, AGENT_ROUTES_DONE);
 	expect_kind(s, AGENT_PORTS_QUERY);
+	expect_kind(s, AGENT_SUITES_QUERY);
 	assert_true(agent_link_connected(s->link));
 	assert_int_equal(agent_link_route_add(s->link, &two), 0);
 	expect_route(s, AGENT_ROUTE_ADD, 2);
@@ -162,6 +163,7 @@ static void routes_are_counted(void **state)
 	expect_kind(s, AGENT_ROUTES_RESET);
 	expect_kind(s, AGENT_ROUTES_DONE);
 	expect_kind(s, AGENT_PORTS_QUERY);
+	expect_kind(s, AGENT_SUITES_QUERY);
 	agent_link_route_add(s->link, &one);
 	agent_link_route_add(s->link, &one);
 	expect_route(s, AGENT_ROUTE_ADD, 1);
@@ -238,6 +240,50 @@ static void events_and_ports_come(void **state)
 	assert_int_equal(count, 0);
 }
 
+static void send_suite(struct scene *s, const char *name, bool more)
+{
+	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_SUITE};
+
+	snprintf(message.suite.name, sizeof(message.suite.name), "%s", name);
+	snprintf(message.suite.engine, sizeof(message.suite.engine), "%s", "openssl");
+	message.suite.more = more;
+	assert_true(send(s->agent, &message, sizeof(message), 0) > 0);
+}
+
+/* More than are kept, and the answer a second time: no overrun, and never half an answer. */
+static void suites_come(void **state)
+{
+	struct scene *s = *state;
+	unsigned count = 0;
+
+	agent_listen(s);
+	agent_accept(s);
+	for (int i = 0; i < 150; i++)
+		send_suite(s, "aes256gcm16", true);
+	for (int i = 0; i < STEPS_MAX / 10; i++)
+		sd_event_run(s->event, STEP_US);
+	agent_link_suites(s->link, &count);
+	assert_int_equal(count, 0);
+	send_suite(s, "last", false);
+	for (int i = 0; i < STEPS_MAX && !count; i++) {
+		sd_event_run(s->event, STEP_US);
+		agent_link_suites(s->link, &count);
+	}
+	assert_int_equal(count, 128);
+	send_suite(s, "one", true);
+	send_suite(s, "two", false);
+	for (int i = 0; i < STEPS_MAX && count != 2; i++) {
+		sd_event_run(s->event, STEP_US);
+		agent_link_suites(s->link, &count);
+	}
+	assert_string_equal(agent_link_suites(s->link, &count)[1].suite.name, "two");
+	agent_end(s);
+	for (int i = 0; i < STEPS_MAX && agent_link_connected(s->link); i++)
+		sd_event_run(s->event, STEP_US);
+	agent_link_suites(s->link, &count);
+	assert_int_equal(count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +291,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(routes_are_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_routes_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(events_and_ports_come, setup, teardown),
+		cmocka_unit_test_setup_teardown(suites_come, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
