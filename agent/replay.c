@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#define WORD_BITS 64u
+#define WORD_BITS REPLAY_WORD_BITS
 
 bool replay_bits_valid(uint32_t bits)
 {
-	return bits == 0 || (bits >= REPLAY_BITS_MIN && bits <= REPLAY_BITS_MAX && (bits & (bits - 1)) == 0);
+	return bits == 0 || replay_window_works(bits);
 }
 
 /* Sequence numbers share a bit exactly when they differ by a multiple of the window's size: never two inside it. */
@@ -21,18 +21,7 @@ static __u64 *word_of(struct sa_run *run, uint32_t bits, uint64_t seq, uint64_t 
 
 enum drop_reason replay_check(const struct sa_run *run, uint32_t bits, uint64_t seq)
 {
-	uint32_t bit;
-
-	if (bits == 0)
-		return DROP_NONE;
-	if (seq == 0)
-		return DROP_SEQ_ZERO;
-	if (seq > run->replay_top)
-		return DROP_NONE;
-	if (run->replay_top - seq >= bits)
-		return DROP_REPLAY_OLD;
-	bit = (uint32_t)(seq & (bits - 1));
-	return run->replay_window[bit / WORD_BITS] >> (bit % WORD_BITS) & 1 ? DROP_REPLAY : DROP_NONE;
+	return bits == 0 ? DROP_NONE : replay_judge(run->replay_window, run->replay_top, bits, seq);
 }
 
 /* Forget the numbers that leave the window when its top moves up to `top`: their bits now stand for (old top, top]. */
@@ -69,7 +58,8 @@ enum drop_reason replay_mark(struct sa_run *run, uint32_t bits, uint64_t seq, bo
 	if (*newest) {
 		if (bits)
 			window_advance(run, bits, seq);
-		run->replay_top = seq;
+		/* After the bits: who sees this top (XDP does, on another CPU) sees them cleared. */
+		__atomic_store_n(&run->replay_top, seq, __ATOMIC_RELEASE);
 	}
 	if (bits)
 		*word_of(run, bits, seq, &mask) |= mask;
@@ -78,14 +68,5 @@ enum drop_reason replay_mark(struct sa_run *run, uint32_t bits, uint64_t seq, bo
 
 uint64_t replay_extend(uint64_t top, uint32_t bits, uint32_t low)
 {
-	uint32_t top_low = (uint32_t)top;
-	uint64_t top_high = top >> 32;
-	uint32_t bottom = top_low - (bits - 1); /* modulo 2^32 */
-
-	if (top_low >= bits - 1) /* A2.2 case A: the window lies within one subspace */
-		return (low >= bottom ? top_high : top_high + 1) << 32 | low;
-	/* Case B: it spans two. */
-	if (low < bottom)
-		return top_high << 32 | low;
-	return top_high == 0 ? UINT64_MAX : (top_high - 1) << 32 | low;
+	return replay_number(top, bits, low);
 }

@@ -8,11 +8,10 @@
 #define ESPALIER_AGENT_REPLAY_H
 
 #include "bpf/contract.h"
+#include "bpf/replay.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#define REPLAY_BITS_MIN 32u
 
 /* Can the window work with this size? */
 bool replay_bits_valid(uint32_t bits);

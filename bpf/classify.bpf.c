@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * The one classifier of every attached interface. It gives each frame one of three fates:
- *   - to the AF_XDP socket of its queue, with struct packet_meta in front: ESP of an SA here, plaintext that a policy
- * protects;
+ *   - to the AF_XDP socket of its queue, with struct packet_meta in front: ESP and AH of an SA here, fragments of them,
+ * ICMP errors about them, plaintext that a policy protects;
  *   - dropped, with a counted reason: never in clear what should be protected, never in what should have come
  * protected;
  *   - to the kernel as if nobody had looked: IKE, ARP, neighbour discovery, everything else.
@@ -10,13 +10,21 @@
 #include "bpf/maps.bpf.h"
 #include "bpf/parse.bpf.h"
 #include "bpf/policy.bpf.h"
+#include "bpf/replay.h"
 
 #define PORT_IKE	  500
 #define PORT_IKE_NAT	  4500
 #define SPI_FIRST	  256u /* RFC 4303 2.1: 0 is local, 1-255 are reserved */
 #define ESP_HEADER	  8u   /* SPI and sequence number */
-#define NON_ESP_MARKER	  4u   /* RFC 3948 2.2: four zero bytes stand before IKE on port 4500 */
-#define EVENTS_PER_WINDOW 10u  /* and CPU */
+#define AH_HEADER	  12u  /* next header, length, reserved, then SPI and sequence number (RFC 4302 2) */
+#define AH_SPI_OFF	  4u
+#define ICMP_HEADER	  8u
+#define ICMP_FRAG_NEEDED  0x0304u /* type 3, code 4 */
+#define ICMPV6_TOO_BIG	  2
+#define FRAGMENTS_MAX	  1024u
+#define FRAGMENT_AGE_NS	  30000000000ull /* after this long the rest of a packet no longer comes */
+#define NON_ESP_MARKER	  4u		 /* RFC 3948 2.2: four zero bytes stand before IKE on port 4500 */
+#define EVENTS_PER_WINDOW 10u		 /* and CPU */
 #define EVENT_WINDOW_NS	  1000000000ull
 #define ICMPV6_ND_FIRST	  133 /* router solicitation */
 #define ICMPV6_ND_LAST	  137 /* redirect */
@@ -38,6 +46,21 @@ struct {
 	__type(key, __u32);
 	__type(value, struct event_gate);
 } event_gates SEC(".maps");
+
+struct fragment_key {
+	struct addr16 source;
+	struct addr16 destination;
+	__be32 id;
+	__u32 family;
+};
+
+/* Private to this program: packets of ESP in UDP whose first fragment was seen, and when. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRAGMENTS_MAX);
+	__type(key, struct fragment_key);
+	__type(value, __u64);
+} fragments SEC(".maps");
 
 static __always_inline void drop_count_add(__u32 reason)
 {
@@ -160,16 +183,46 @@ static __always_inline void meta_set(
 		meta->flags |= META_FRAGMENT;
 }
 
-static __always_inline int esp_in(
-	struct xdp_md *ctx, const struct packet *packet, __u32 spi_off, struct packet_meta *meta)
+/*
+ * A replay that is certain dies before it costs a copy. The agent may move the window meanwhile, only ever up: what is
+ * left of an older top is left of a newer one, and a bit that is set while its number is inside the window stands for
+ * that number. Bits are cleared before the top moves, so a set bit is read once more behind a barrier.
+ */
+__noinline int replay_certain(__u32 index, __u32 low)
 {
-	struct spi_key key = {.destination = packet->destination, .protocol = IPPROTO_ESP};
-	__be32 *spi = packet_at(ctx, packet, spi_off, ESP_HEADER);
+	struct sa_run *run = bpf_map_lookup_elem(&sa_run, &index);
+	__u32 bits;
+	__u64 top, seq, fence = 0;
+	int reason;
+
+	if (!run)
+		return DROP_NONE;
+	bits = run->replay_bits;
+	if (!replay_window_works(bits))
+		return DROP_NONE;
+	top = *(volatile __u64 *)&run->replay_top;
+	seq = run->flags & SA_ESN ? replay_number(top, bits, low) : low;
+	reason = replay_judge(run->replay_window, top, bits, seq);
+	if (reason == DROP_REPLAY && !__sync_fetch_and_or(&fence, 1))
+		reason = replay_judge(run->replay_window, top, bits, seq);
+	if (reason != DROP_NONE)
+		__sync_fetch_and_add(&run->dropped_replay, 1);
+	return reason;
+}
+
+/* ESP or AH (as `kind` says), `header_off` its header: to the worker by its SPI. */
+static __always_inline int sa_in(
+	struct xdp_md *ctx, const struct packet *packet, __u8 kind, __u32 header_off, struct packet_meta *meta)
+{
+	struct spi_key key = {.destination = packet->destination};
+	__be32 *spi = packet_at(ctx, packet, header_off + (kind == META_AH_IN ? AH_SPI_OFF : 0), ESP_HEADER);
 	__u32 *index;
+	int replay;
 
 	if (!spi)
-		return DROP_ESP_SHORT;
-	key.spi = *spi;
+		return kind == META_AH_IN ? DROP_AH_MALFORMED : DROP_ESP_SHORT;
+	key.protocol = kind == META_AH_IN ? IPPROTO_AH : IPPROTO_ESP;
+	key.spi = spi[0];
 	if (bpf_ntohl(key.spi) < SPI_FIRST)
 		return DROP_SPI_RESERVED;
 	index = bpf_map_lookup_elem(&spi_in, &key);
@@ -177,9 +230,60 @@ static __always_inline int esp_in(
 		event_spi_unknown(packet, key.spi);
 		return DROP_SPI_UNKNOWN;
 	}
-	meta_set(meta, packet, META_ESP_IN, spi_off);
+	replay = replay_certain(*index, bpf_ntohl(spi[1]));
+	if (replay != DROP_NONE)
+		return replay;
+	meta_set(meta, packet, kind, header_off);
 	meta->index = *index;
 	return VERDICT_REDIRECT;
+}
+
+/* A fragment of ESP, AH or ESP in UDP: the agent puts it together. Extension headers behind the fragment header would
+ * have to be found in each fragment, and only the first has them. */
+static __always_inline int fragment_in(const struct packet *packet, struct packet_meta *meta)
+{
+	if (packet->payload_off != packet->fragment_off)
+		return DROP_ESP_FRAGMENT;
+	meta_set(meta, packet, META_FRAGMENT_IN, packet->fragment_off);
+	meta->index = SA_NONE;
+	return VERDICT_REDIRECT;
+}
+
+static __always_inline void fragment_key_of(const struct packet *packet, struct fragment_key *key)
+{
+	key->source = packet->source;
+	key->destination = packet->destination;
+	key->id = packet->fragment_id;
+	key->family = packet->family;
+}
+
+/* The first fragment of a datagram to port 4500 says what the later ones are: they have no port. */
+static __always_inline int fragment_first_udp(const struct packet *packet, int is_esp, struct packet_meta *meta)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+	struct fragment_key key;
+
+	fragment_key_of(packet, &key);
+	if (!is_esp) {
+		bpf_map_delete_elem(&fragments, &key);
+		return VERDICT_PASS;
+	}
+	bpf_map_update_elem(&fragments, &key, &now_ns, BPF_ANY);
+	return fragment_in(packet, meta);
+}
+
+/* Of a fragmented IKE message or of anything else to this host, it is the kernel's: the first fragment is judged by its
+ * ports. */
+static __always_inline int fragment_later_udp(const struct packet *packet, struct packet_meta *meta)
+{
+	struct fragment_key key;
+	__u64 *seen_ns;
+
+	fragment_key_of(packet, &key);
+	seen_ns = bpf_map_lookup_elem(&fragments, &key);
+	if (!seen_ns || bpf_ktime_get_ns() - *seen_ns > FRAGMENT_AGE_NS)
+		return VERDICT_PASS;
+	return fragment_in(packet, meta);
 }
 
 /* UDP to port 4500: ESP, IKE behind four zero bytes, or a keepalive of one byte (RFC 3948 2). */
@@ -200,27 +304,103 @@ static __always_inline int udp_encap_in(struct xdp_md *ctx, const struct packet 
 	marker = packet_at(ctx, packet, payload_off, NON_ESP_MARKER);
 	if (!marker)
 		return DROP_PACKET_MALFORMED;
+	if (packet->fragment)
+		return fragment_first_udp(packet, *marker != 0, meta);
 	if (!*marker)
 		return VERDICT_PASS;
-	if (packet->fragment)
-		return DROP_ESP_FRAGMENT;
 	meta->flags = META_UDP_ENCAP;
-	return len < sizeof(*udp) + ESP_HEADER ? DROP_ESP_SHORT : esp_in(ctx, packet, payload_off, meta);
+	return len < sizeof(*udp) + ESP_HEADER ? DROP_ESP_SHORT : sa_in(ctx, packet, META_ESP_IN, payload_off, meta);
+}
+
+/* The quoted datagram comes from port 4500, and as far as one can see does not carry IKE (RFC 3948 2.2). */
+static __always_inline int quote_is_udp_encap(struct xdp_md *ctx, const struct packet *packet, __u32 off)
+{
+	struct udphdr *udp = packet_at(ctx, packet, off, sizeof(*udp));
+	__be32 *marker;
+
+	if (!udp || udp->source != bpf_htons(PORT_IKE_NAT))
+		return 0;
+	marker = packet_at(ctx, packet, off + sizeof(*udp), NON_ESP_MARKER);
+	return !marker || *marker;
+}
+
+/* Steps over the header that an ICMP error quotes: protocol behind it and `*off` there; `*source` is who sent it. 0: a
+ * later fragment, or too short. */
+static __always_inline __u8 quote_parse(
+	struct xdp_md *ctx, const struct packet *packet, __u32 *off, struct addr16 *source)
+{
+	struct ipv6_ext *fragment;
+	struct ipv6hdr *ip6;
+	struct iphdr *ip;
+
+	if (packet->family == 4) {
+		ip = packet_at(ctx, packet, *off, sizeof(*ip));
+		if (!ip || ip->version != 4 || ip->frag_off & bpf_htons(IPV4_OFFSET))
+			return 0;
+		addr16_from_v4(source, ip->saddr);
+		*off += ip->ihl * 4;
+		return ip->protocol;
+	}
+	ip6 = packet_at(ctx, packet, *off, sizeof(*ip6));
+	if (!ip6 || ip6->version != 6)
+		return 0;
+	__builtin_memcpy(source, &ip6->saddr, sizeof(*source));
+	*off += sizeof(*ip6);
+	if (ip6->nexthdr != IPPROTO_FRAGMENT)
+		return ip6->nexthdr;
+	fragment = packet_at(ctx, packet, *off, sizeof(*fragment));
+	if (!fragment || fragment->fragment & bpf_htons(IPV6_FRAG_OFFSET))
+		return 0;
+	*off += sizeof(*fragment);
+	return fragment->next;
+}
+
+/* An ICMP error that says that a protected packet of this host was too big (RFC 4301 8.2.1). The agent judges it. */
+__noinline int icmp_about_ours(struct xdp_md *ctx, const struct packet *packet)
+{
+	struct addr16 source;
+	__u8 protocol;
+	__u32 off;
+
+	if (!packet || packet->fragment || !packet->has_ports)
+		return 0;
+	if (packet->family == 4 ? packet->protocol != IPPROTO_ICMP || packet->source_port != ICMP_FRAG_NEEDED
+				: packet->protocol != IPPROTO_ICMPV6 || packet->source_port >> 8 != ICMPV6_TOO_BIG)
+		return 0;
+	off = packet->payload_off + ICMP_HEADER;
+	protocol = quote_parse(ctx, packet, &off, &source);
+	if (protocol == IPPROTO_UDP ? !quote_is_udp_encap(ctx, packet, off)
+				    : protocol != IPPROTO_ESP && protocol != IPPROTO_AH)
+		return 0;
+	return bpf_map_lookup_elem(&local_addr, &source) != NULL;
+}
+
+static __always_inline int udp_in(struct xdp_md *ctx, const struct packet *packet, struct packet_meta *meta)
+{
+	if (packet->later)
+		return fragment_later_udp(packet, meta);
+	if (packet->destination_port == PORT_IKE)
+		return VERDICT_PASS;
+	if (packet->destination_port == PORT_IKE_NAT)
+		return udp_encap_in(ctx, packet, meta);
+	return plaintext_in(packet);
 }
 
 /* Addressed to this host. */
 static __always_inline int local_in(struct xdp_md *ctx, const struct packet *packet, struct packet_meta *meta)
 {
-	if (packet->protocol == IPPROTO_ESP)
-		return packet->fragment ? DROP_ESP_FRAGMENT : esp_in(ctx, packet, packet->payload_off, meta);
-	if (packet->protocol == IPPROTO_UDP) {
-		/* Of a fragmented IKE message; its first fragment is judged by its ports. */
-		if (packet->later)
-			return VERDICT_PASS;
-		if (packet->destination_port == PORT_IKE)
-			return VERDICT_PASS;
-		if (packet->destination_port == PORT_IKE_NAT)
-			return udp_encap_in(ctx, packet, meta);
+	if (packet->protocol == IPPROTO_ESP || packet->protocol == IPPROTO_AH) {
+		__u8 kind = packet->protocol == IPPROTO_AH ? META_AH_IN : META_ESP_IN;
+
+		return packet->fragment ? fragment_in(packet, meta)
+					: sa_in(ctx, packet, kind, packet->payload_off, meta);
+	}
+	if (packet->protocol == IPPROTO_UDP)
+		return udp_in(ctx, packet, meta);
+	if (icmp_about_ours(ctx, packet)) {
+		meta_set(meta, packet, META_ICMP_IN, packet->payload_off);
+		meta->index = SA_NONE;
+		return VERDICT_REDIRECT;
 	}
 	return plaintext_in(packet);
 }
@@ -304,7 +484,7 @@ static __always_inline int nic_in(struct xdp_md *ctx, const struct packet *packe
 static __always_inline int decide(struct xdp_md *ctx, const struct port_info *info, struct packet_meta *meta)
 {
 	struct packet packet = {};
-	enum parse_result parsed = parse_packet(ctx, &packet);
+	int parsed = parse_packet(ctx, &packet);
 
 	if (parsed == PARSE_NOT_IP)
 		return VERDICT_PASS;
@@ -347,6 +527,9 @@ int classify(struct xdp_md *ctx)
 	verdict = decide(ctx, info, &meta);
 	if (verdict == VERDICT_REDIRECT)
 		verdict = redirect(ctx, info, &meta);
+	/* Without an agent a fragment to port 4500 is but a datagram to this host. */
+	if (verdict == DROP_AGENT_DOWN && meta.kind == META_FRAGMENT_IN && meta.protocol == IPPROTO_UDP)
+		verdict = VERDICT_PASS;
 	if (verdict == VERDICT_REDIRECT)
 		return XDP_REDIRECT;
 	if (verdict == VERDICT_PASS)

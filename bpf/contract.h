@@ -235,7 +235,7 @@ struct sa_run {
 	/* Inbound: highest authenticated sequence number; bit n of the window is sequence number n modulo replay_bits.
 	 */
 	__u64 replay_top;
-	__u64 dropped_replay;
+	__u64 dropped_replay; /* XDP adds its own */
 	__u64 dropped_icv;
 	__u64 dropped_other;
 	/* Inbound UDP encapsulation: source of the last authenticated packet if it differs from sa.remote; port 0: it

@@ -18,9 +18,9 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define VLAN_TAGS_MAX	2
+#define VLAN_TAGS_MAX	3
 #define EXT_HEADERS_MAX 6
-/* Above every offset a header can have: Ethernet, two tags, IPv6, six extension headers of 2048 bytes. Bounds the
+/* Above every offset a header can have: Ethernet, three tags, IPv6, six extension headers of 2048 bytes. Bounds the
  * verifier's view; all bits below its highest are set, so that it is a mask too. */
 #define HEADER_OFF_MAX 0x3fffu
 
@@ -63,6 +63,8 @@ struct packet {
 	__u16 destination_port;
 	__u32 l3_off;
 	__u32 payload_off;
+	__u32 fragment_off; /* of a fragment: behind the IP and fragment headers */
+	__be32 fragment_id;
 	__u32 end; /* behind the last byte of the IP packet; a short Ethernet frame has padding after it */
 	struct addr16 source;
 	struct addr16 destination;
@@ -147,6 +149,8 @@ static __always_inline enum parse_result parse_ipv4(struct xdp_md *ctx, struct p
 	packet->fragment = !!(fragment & (IPV4_MF | IPV4_OFFSET));
 	packet->later = !!(fragment & IPV4_OFFSET);
 	packet->payload_off = packet->l3_off + header;
+	packet->fragment_off = packet->payload_off;
+	packet->fragment_id = ip->id;
 	packet->end = packet->l3_off + total;
 	addr16_from_v4(&packet->source, ip->saddr);
 	addr16_from_v4(&packet->destination, ip->daddr);
@@ -177,6 +181,8 @@ static __always_inline enum parse_result parse_ipv6_ext(struct xdp_md *ctx, stru
 			continue;
 		}
 		packet->payload_off += sizeof(*ext);
+		packet->fragment_off = packet->payload_off;
+		packet->fragment_id = ext->id;
 		if (ext->fragment & bpf_htons(IPV6_FRAG_OFFSET | IPV6_FRAG_MORE))
 			packet->fragment = 1;
 		if (ext->fragment & bpf_htons(IPV6_FRAG_OFFSET)) {
@@ -251,10 +257,13 @@ static __always_inline enum parse_result parse_ports(struct xdp_md *ctx, struct 
 	return PARSE_OK;
 }
 
-static __always_inline enum parse_result parse_packet(struct xdp_md *ctx, struct packet *packet)
+/* Not static: verified once, and what follows it not once for each shape that a header chain can have. */
+__noinline int parse_packet(struct xdp_md *ctx, struct packet *packet)
 {
 	enum parse_result result;
 
+	if (!packet)
+		return PARSE_MALFORMED;
 	switch (parse_ethernet(ctx, packet)) {
 	case ETH_P_IP:
 		result = parse_ipv4(ctx, packet);

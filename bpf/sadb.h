@@ -68,7 +68,7 @@ const char *drop_reason_name(enum drop_reason reason);
 const char *drop_reason_severity(enum drop_reason reason);
 const char *drop_reason_sentence(enum drop_reason reason);
 
-/* One ordered selector behind one prefix of the policy tries. */
+/* One ordered selector behind one prefix of the policy maps. */
 struct policy_entry_info {
 	uint8_t family; /* 4 or 6 */
 	uint8_t prefix_len;
@@ -81,7 +81,7 @@ struct policy_entry_info {
 };
 typedef void policy_entry_fn(const struct policy_entry_info *entry, void *context);
 
-/* Call `fn` for each entry that stands in the policy tries, and in the SPI index; what changes meanwhile may be told or
+/* Call `fn` for each entry that stands in the policy maps, and in the SPI index; what changes meanwhile may be told or
  * not. */
 int sadb_policies(const struct sadb *db, policy_entry_fn *fn, void *context);
 int sadb_spis(

@@ -195,6 +195,14 @@ static void spi_remove(struct sadb *db, const struct spi_key *key, uint32_t inde
 		bpf_map_delete_elem(db->fds[MAP_spi_in], key);
 }
 
+/* The run half of a new SA: nothing yet but what XDP must know to tell a replay. */
+static void run_reset(struct sa_run *run, const struct sa *sa)
+{
+	memset(run, 0, sizeof(*run));
+	run->replay_bits = sa->replay_bits;
+	run->flags = sa->flags;
+}
+
 int sadb_add(struct sadb *db, const struct sa *sa, uint32_t *index)
 {
 	struct spi_key key = spi_key_of(sa);
@@ -207,7 +215,7 @@ int sadb_add(struct sadb *db, const struct sa *sa, uint32_t *index)
 	err = slot_find(db, index);
 	if (err)
 		return err;
-	memset(&db->runs[*index], 0, sizeof(db->runs[*index]));
+	run_reset(&db->runs[*index], sa);
 	slot_write(&db->sas[*index], sa, SA_LIVE);
 	if (sa->direction != SA_IN)
 		return 0;

@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 scapy = pytest.importorskip("scapy.all", reason="needs scapy")
-from scapy.all import (AH, ARP, ESP, ICMP, IP, TCP, UDP, Dot1AD, Dot1Q, Ether, ICMPv6EchoRequest, ICMPv6ND_NS, IPOption_Router_Alert,
+from scapy.all import (AH, ARP, ESP, ICMP, IP, TCP, UDP, Dot1AD, Dot1Q, Ether, ICMPv6EchoRequest, ICMPv6ND_NS, ICMPv6PacketTooBig, IPOption_Router_Alert,
                        IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, Raw, SCTP)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -24,10 +24,12 @@ MAC, OTHER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 SLOT = 3
 HOST = 1  # PORT_HOST
 PROTECT, BYPASS, DISCARD = 1, 2, 3
-ESP_IN, PLAIN_OUT = 1, 2
+ESP_IN, PLAIN_OUT, AH_IN, FRAGMENT_IN, ICMP_IN = 1, 2, 3, 4, 5
+SA_NONE = -1
+ESN = 2  # SA_ESN
 UDP_ENCAP, FROM_HOST, FRAGMENT = 1, 2, 4
-TCP_, UDP_, ESP_, ICMP_, ICMP6_, MH_ = 6, 17, 50, 1, 58, 135
-SPI, SPI_ENCAP, SPI_6 = 0x11223344, 0x55667788, 0x99aabbcc
+TCP_, UDP_, ESP_, AH_, ICMP_, ICMP6_, MH_ = 6, 17, 50, 51, 1, 58, 135
+SPI, SPI_ENCAP, SPI_6, SPI_AH, SPI_WINDOW, SPI_ESN = 0x11223344, 0x55667788, 0x99aabbcc, 0x1a2b3c4d, 0x22222222, 0x33333333
 
 
 def mapped(text):
@@ -99,6 +101,10 @@ def world():
         c.ask("local", address=mapped(address))
     for spi, destination in ((SPI, "192.0.2.1"), (SPI_ENCAP, "192.0.2.1"), (SPI_6, "2001:db8::1")):
         c.sa[spi] = c.ask("sa", spi=spi, destination=mapped(destination))["index"]
+    c.sa[SPI_AH] = c.ask("sa", spi=SPI_AH, destination=mapped("192.0.2.1"), protocol=AH_, replay_bits=64)["index"]
+    c.sa[(SPI_AH, 6)] = c.ask("sa", spi=SPI_AH, destination=mapped("2001:db8::1"), protocol=AH_)["index"]
+    c.sa[SPI_WINDOW] = c.ask("sa", spi=SPI_WINDOW, destination=mapped("192.0.2.1"), replay_bits=128)["index"]
+    c.sa[SPI_ESN] = c.ask("sa", spi=SPI_ESN, destination=mapped("192.0.2.1"), replay_bits=64, flags=ESN)["index"]
     c.policy(PROTECT, selector("10.1.0.0/16"), selector("10.2.0.0/16"), 7)
     c.policy(PROTECT, selector("10.1.9.0/24", TCP_), selector("10.2.9.0/24", TCP_, (443, 443)), 8, 50)
     c.policy(DISCARD, selector("0.0.0.0/0"), selector("10.2.9.0/24"), priority=60)
@@ -189,6 +195,20 @@ def test_esp_in(nic, packet, spi, flags, l3, payload):
                               "index": nic.sa[spi]}
 
 
+@pytest.mark.parametrize("packet, family, payload", [
+    (eth(from_peer(), AH(spi=SPI_AH, seq=1, icv=b"i" * 16, nh=4)), 4, 34),
+    (eth(from_peer(options=[IPOption_Router_Alert()]), AH(spi=SPI_AH, seq=1, icv=b"i" * 16, nh=4)), 4, 38),
+    (eth(Dot1Q(vlan=5), from_peer(), AH(spi=SPI_AH, seq=1, icv=b"i" * 16, nh=17)), 4, 38),
+    (eth(from_peer6(), AH(spi=SPI_AH, seq=1, icv=b"i" * 16, nh=41)), 6, 54),
+    (eth(from_peer6(), IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt(), AH(spi=SPI_AH, seq=1, icv=b"i" * 16, nh=41)), 6, 70),
+])
+def test_ah_in(nic, packet, family, payload):
+    answer = nic.frame(packet)
+    assert (answer["verdict"], answer["reason"]) == ("redirect", None)
+    assert (answer["meta"]["kind"], answer["meta"]["protocol"], answer["meta"]["payload_off"]) == (AH_IN, AH_, payload)
+    assert answer["meta"]["index"] == nic.sa[SPI_AH if family == 4 else (SPI_AH, 6)]
+
+
 def ipv4_fragments(packet, size=24):
     return [eth(part) for part in scapy.fragment(packet, size)]
 
@@ -208,12 +228,9 @@ def ipv4_fragments(packet, size=24):
     ("ESP_SHORT", eth(from_peer(proto=ESP_))),
     ("ESP_SHORT", eth(from_peer(), encap(Raw(b"\x55\x66\x77\x88\0\0\0")))),
     ("ESP_SHORT", eth(from_peer(), encap(Raw(b"\x55\x66\x77\x88\0")))),
-    ("ESP_FRAGMENT", ipv4_fragments(from_peer() / esp())[0]),
-    ("ESP_FRAGMENT", ipv4_fragments(from_peer() / esp())[1]),
-    ("ESP_FRAGMENT", eth(from_peer6(), IPv6ExtHdrFragment(m=1, nh=ESP_), esp(SPI_6))),
-    ("ESP_FRAGMENT", eth(from_peer6(), IPv6ExtHdrFragment(offset=8, nh=ESP_), Raw(b"x" * 40))),
+    # behind the fragment header stands another one, which later fragments do not have
+    ("ESP_FRAGMENT", eth(from_peer6(), IPv6ExtHdrFragment(m=1, nh=60), IPv6ExtHdrDestOpt(nh=ESP_), esp(SPI_6))),
     ("redirect", eth(from_peer6(), IPv6ExtHdrFragment(nh=ESP_), esp(SPI_6))),  # an atomic fragment is whole (RFC 6946)
-    ("ESP_FRAGMENT", ipv4_fragments(from_peer() / encap(esp(SPI_ENCAP)))[0]),
     # IKE and keepalives are the daemon's
     ("pass", eth(from_peer(), UDP(sport=500, dport=500), Raw(b"I" * 60))),
     ("pass", eth(from_peer(), encap(Raw(b"\0\0\0\0" + b"I" * 60)))),
@@ -228,7 +245,10 @@ def ipv4_fragments(packet, size=24):
     # everything else for this host
     ("pass", eth(from_peer(), TCP(dport=22))),
     ("pass", eth(from_peer(), ICMP())),
-    ("pass", eth(from_peer(), AH())),
+    ("SPI_RESERVED", eth(from_peer(), AH(spi=1, icv=b"i" * 12))),
+    ("SPI_UNKNOWN", eth(from_peer(), AH(spi=SPI, icv=b"i" * 12))),  # an SA of ESP is none of AH
+    ("SPI_UNKNOWN", eth(from_peer(), ESP(spi=SPI_AH, seq=1, data=b"x" * 40))),
+    ("AH_MALFORMED", eth(from_peer(proto=AH_), Raw(b"\x04\x04\0\0\x1a\x2b\x3c\x4d\0\0\0"))),
     ("pass", eth(IP(src="198.51.100.9", dst="10.1.0.1"), TCP(dport=22))),
     ("PLAINTEXT_IN", eth(IP(src="10.2.0.5", dst="10.1.0.1"), TCP(dport=22))),
     ("PLAINTEXT_IN", eth(IPv6(src="fd02::5", dst="fd01::1"), TCP(dport=22))),
@@ -241,6 +261,139 @@ def ipv4_fragments(packet, size=24):
 ])
 def test_for_this_host(nic, fate, packet):
     assert nic.fate(packet) == fate
+
+
+# ---- fragments of what is for the agent ----
+def fragments6(packet, size=24, ident=7):
+    """Of an IPv6 packet without extension headers; scapy's fragment6 wants a fragment header to split at."""
+    payload, protocol, base = bytes(packet.payload), packet.nh, packet.copy()
+    base.remove_payload()
+    base.plen, base.nh = None, 44
+    parts = [payload[i:i + size] for i in range(0, len(payload), size)]
+    return [eth(base, IPv6ExtHdrFragment(nh=protocol, offset=i * size // 8, m=i + 1 < len(parts), id=ident), Raw(part))
+            for i, part in enumerate(parts)]
+
+
+def ah():
+    return AH(spi=SPI_AH, seq=1, icv=b"i" * 12, nh=4) / Raw(b"x" * 60)
+
+
+@pytest.mark.parametrize("packet, protocol, payload", [
+    (from_peer() / esp(), ESP_, 34), (from_peer() / ah(), AH_, 34), (from_peer(id=11) / encap(esp(SPI_ENCAP)), UDP_, 34),
+    (from_peer() / esp(0x01020304), ESP_, 34),  # whose SA it is the agent asks when it is whole
+    (IPv6(bytes(from_peer6() / esp(SPI_6))), ESP_, 62), (IPv6(bytes(from_peer6() / ah())), AH_, 62),
+    (IPv6(bytes(from_peer6() / encap(esp(SPI_6)))), UDP_, 62),
+])
+def test_fragment_in(nic, packet, protocol, payload):
+    parts = ipv4_fragments(packet) if packet.version == 4 else fragments6(packet)
+    assert len(parts) > 1
+    for part in parts:
+        answer = nic.frame(part)
+        assert (answer["verdict"], answer["reason"]) == ("redirect", None)
+        assert answer["meta"] == {"kind": FRAGMENT_IN, "flags": FRAGMENT, "family": packet.version, "protocol": protocol, "l3_off": 14,
+                                  "payload_off": payload, "index": SA_NONE}
+
+
+@pytest.mark.parametrize("split, ident, base", [(ipv4_fragments, 0x4444, from_peer), (fragments6, 0x44444444, from_peer6)])
+def test_fragments_of_ike_are_the_kernels(nic, split, ident, base):
+    """Also where the same identification stood for a protected packet before."""
+    packet = base()
+    more = {"ident": ident} if packet.version == 6 else {}
+    if packet.version == 4:
+        packet.id = ident
+    kind = type(packet)
+    ours, ike = (split(kind(bytes(packet / encap(Raw(marker + b"I" * 60)))), **more) for marker in (b"\1\2\3\4", b"\0\0\0\0"))
+    assert [nic.fate(part) for part in ike] == ["pass"] * len(ike)
+    assert [nic.fate(part) for part in ours] == ["redirect"] * len(ours)
+    assert [nic.fate(part) for part in ike] == ["pass"] * len(ike)
+    other = ours[1].copy()
+    other[1].src = "192.0.2.3" if packet.version == 4 else "2001:db8::3"
+    nic.fate(ours[0])
+    assert nic.fate(other) == "pass"
+
+
+# ---- ICMP errors about protected packets ----
+def ours(**fields):
+    return IP(src="192.0.2.1", dst="192.0.2.2", **fields)
+
+
+def ours6(**fields):
+    return IPv6(src="2001:db8::1", dst="2001:db8::2", **fields)
+
+
+ROUTER = IP(src="198.51.100.1", dst="192.0.2.1")
+ROUTER6 = IPv6(src="2001:db8:9::1", dst="2001:db8::1")
+TOO_BIG = ICMP(type=3, code=4, nexthopmtu=1400)
+
+
+@pytest.mark.parametrize("told, packet", [
+    (True, eth(ROUTER, TOO_BIG, ours(), esp())),
+    (True, eth(ROUTER, TOO_BIG, ours(options=[IPOption_Router_Alert()]), esp())),
+    (True, eth(ROUTER, TOO_BIG, Raw(bytes(ours() / esp())[:28]))),  # RFC 792: the header and 8 bytes
+    (True, eth(ROUTER, TOO_BIG, ours(), ah())),
+    (True, eth(ROUTER, TOO_BIG, ours(), encap(esp()))),
+    (True, eth(ROUTER, TOO_BIG, Raw(bytes(ours() / encap(esp()))[:28]))),
+    (True, eth(ROUTER, TOO_BIG, ours(flags="MF"), esp())),
+    (True, eth(ROUTER6, ICMPv6PacketTooBig(mtu=1400), ours6(), esp())),
+    (True, eth(ROUTER6, ICMPv6PacketTooBig(mtu=1400), ours6(), ah())),
+    (True, eth(ROUTER6, ICMPv6PacketTooBig(mtu=1400), ours6(), encap(esp()))),
+    (True, eth(ROUTER6, ICMPv6PacketTooBig(mtu=1400), ours6(), IPv6ExtHdrFragment(m=1), esp())),
+    (False, eth(ROUTER, TOO_BIG, ours(), encap(Raw(b"\0\0\0\0" + b"I" * 60)))),  # about IKE
+    (False, eth(ROUTER, TOO_BIG, ours(), UDP(sport=500, dport=500), Raw(b"I" * 60))),
+    (False, eth(ROUTER, TOO_BIG, ours(), TCP(sport=4500))),
+    (False, eth(ROUTER, TOO_BIG, ours(frag=2), esp())),
+    (False, eth(ROUTER, TOO_BIG, IP(src="192.0.2.77", dst="192.0.2.2"), esp())),  # not from us
+    (False, eth(ROUTER, TOO_BIG, Raw(bytes(ours() / esp())[:19]))),
+    (False, eth(ROUTER, TOO_BIG)),
+    (False, eth(ROUTER, ICMP(type=3, code=3), ours(), esp())),
+    (False, eth(ROUTER, ICMP(type=11), ours(), esp())),
+    (False, eth(ROUTER6, ICMPv6PacketTooBig(mtu=1400), ours6(), TCP())),
+    (False, eth(ROUTER6, ICMPv6PacketTooBig(mtu=1400), ours6(), IPv6ExtHdrFragment(offset=8), esp())),
+    (False, eth(ROUTER6, ICMPv6EchoRequest(), ours6(), esp())),
+    (False, eth(ROUTER, TOO_BIG, IPv6(bytes(ours6() / esp())))),
+])
+def test_icmp_in(nic, told, packet):
+    answer = nic.frame(packet)
+    assert (answer["verdict"], answer["reason"]) == ("redirect" if told else "pass", None)
+    if told:
+        assert (answer["meta"]["kind"], answer["meta"]["index"]) == (ICMP_IN, SA_NONE)
+        assert answer["meta"]["payload_off"] == (34 if answer["meta"]["family"] == 4 else 54)
+
+
+# ---- certain replays ----
+def fate_of(nic, spi, seq):
+    return nic.fate(eth(from_peer(), ESP(spi=spi, seq=seq, data=b"x" * 40)))
+
+
+def test_replays_die_early(nic):
+    index = nic.sa[SPI_WINDOW]
+    before = nic.ask("seen", index=index, top=1000, numbers=[1000, 999, 900, 873])["dropped"]
+    fates = {seq: fate_of(nic, SPI_WINDOW, seq) for seq in (0, 1, 872, 873, 874, 900, 998, 999, 1000, 1001, 5000, 2**32 - 1)}
+    assert fates == {0: "SEQ_ZERO", 1: "REPLAY_OLD", 872: "REPLAY_OLD", 873: "REPLAY", 874: "redirect", 900: "REPLAY", 998: "redirect",
+                     999: "REPLAY", 1000: "REPLAY", 1001: "redirect", 5000: "redirect", 2**32 - 1: "redirect"}
+    assert nic.ask("seen", index=index, top=0, numbers=[])["dropped"] == before + 7
+    assert fate_of(nic, SPI_WINDOW, 1) == "redirect"
+
+
+def test_replays_of_ah(nic):
+    nic.ask("seen", index=nic.sa[SPI_AH], top=5, numbers=[5])
+    packet = AH(spi=SPI_AH, icv=b"i" * 12, nh=4)
+    assert [nic.fate(eth(from_peer(), AH(bytes(packet)[:8] + seq.to_bytes(4, "big") + b"i" * 12))) for seq in (0, 4, 5, 6)] == [
+        "SEQ_ZERO", "redirect", "REPLAY", "redirect"]
+
+
+def test_replays_with_extended_numbers(nic):
+    """The low half 0 is a number like any other once the high half is not 0 (RFC 4304)."""
+    top = (3 << 32) + 5
+    nic.ask("seen", index=nic.sa[SPI_ESN], top=top, numbers=[top, 3 << 32, (3 << 32) - 2])
+    fates = [fate_of(nic, SPI_ESN, seq) for seq in (5, 4, 0, 2**32 - 1, 2**32 - 2, 2**31, 6)]
+    assert fates == ["REPLAY", "redirect", "REPLAY", "redirect", "REPLAY", "redirect", "redirect"]
+    nic.ask("seen", index=nic.sa[SPI_ESN], top=5, numbers=[5])
+    assert [fate_of(nic, SPI_ESN, seq) for seq in (0, 5, 2**32 - 1)] == ["SEQ_ZERO", "REPLAY", "REPLAY_OLD"]
+
+
+def test_no_window_no_early_drop(nic):
+    assert [fate_of(nic, SPI, seq) for seq in (0, 1, 1)] == ["redirect"] * 3
 
 
 # ---- the fate of what a NIC should not look into, or the kernel must have ----
@@ -258,8 +411,9 @@ def test_for_this_host(nic, fate, packet):
     # unicast inside a broadcast frame is delivered by the kernel, so it is looked at
     ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.1"), TCP(dport=22), dst="ff:ff:ff:ff:ff:ff")),
     ("pass", Ether(src=OTHER_MAC, dst=MAC, type=0x88cc) / Raw(b"x" * 40)),
-    # three tags: not IP for us
-    ("pass", eth(Dot1Q(vlan=1), Dot1Q(vlan=2), Dot1Q(vlan=3), TO_PEER, PLAIN)),
+    # four tags: not IP for us
+    ("PLAINTEXT_IN", eth(Dot1Q(vlan=1), Dot1Q(vlan=2), Dot1Q(vlan=3), inner("10.2.0.5", "10.1.0.1"), PLAIN)),
+    ("pass", eth(Dot1Q(vlan=1), Dot1Q(vlan=2), Dot1Q(vlan=3), Dot1Q(vlan=4), inner("10.2.0.5", "10.1.0.1"), PLAIN)),
     ("PACKET_MALFORMED", eth(IP(version=5, src="10.1.0.5", dst="10.2.0.5"), PLAIN)),
     ("PACKET_MALFORMED", eth(IP(ihl=4, src="10.1.0.5", dst="10.2.0.5"), PLAIN)),
     ("PACKET_MALFORMED", eth(IP(ihl=15, src="10.1.0.5", dst="10.2.0.5"), PLAIN)),
@@ -407,6 +561,10 @@ def test_fails_closed_without_agent(nic):
     assert nic.fate(eth(TO_PEER, TCP())) == "AGENT_DOWN"
     assert nic.fate(eth(inner("10.2.0.5", "10.1.0.5"), TCP())) == "PLAINTEXT_IN"
     assert nic.fate(eth(from_peer(), TCP(dport=22))) == "pass"
+    assert nic.fate(eth(from_peer(), ah())) == "AGENT_DOWN"
+    assert [nic.fate(part) for part in ipv4_fragments(from_peer() / esp())] == ["AGENT_DOWN"] * 2
+    # a fragment to a port of this host is in nobody's clear
+    assert {nic.fate(part) for part in ipv4_fragments(from_peer() / encap(esp(SPI_ENCAP)))} == {"pass"}
     nic.port(HOST)
     assert nic.fate(eth(TO_PEER, TCP())) == "AGENT_DOWN"
 

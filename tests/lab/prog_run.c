@@ -9,6 +9,8 @@
  *   {"op": "no_port"}                                       ... is none
  *   {"op": "local", "address": HEX}                         -> {}
  *   {"op": "sa", "spi": N, "destination": HEX}              -> {"index": N}
+ *       optional: "protocol": 50|51, "replay_bits": N, "flags": SA_*
+ *   {"op": "seen", "index": N, "top": N, "numbers": [N]}    the SA's window -> {"dropped": sa_run.dropped_replay}
  *   {"op": "policy", "action": N, "tunnel": N, "priority": N, "local": [SELECTOR], "remote": [SELECTOR]}   -> {"id": N}
  *       SELECTOR: {"family": 4|6, "first": HEX, "last": HEX, "protocol": N, "ports": [N, N]}
  *   {"op": "policy_remove", "id": N}
@@ -121,7 +123,14 @@ static json_t *op_local(struct runner *r, const json_t *request)
 
 static json_t *op_sa(struct runner *r, const json_t *request)
 {
-	struct sa sa = {.direction = SA_IN, .protocol = 50, .mode = SA_TUNNEL, .spi = htonl(number(request, "spi"))};
+	struct sa sa = {
+		.direction = SA_IN,
+		.protocol = json_object_get(request, "protocol") ? (uint8_t)number(request, "protocol") : 50,
+		.mode = SA_TUNNEL,
+		.spi = htonl(number(request, "spi")),
+		.replay_bits = number(request, "replay_bits"),
+		.flags = (uint16_t)number(request, "flags"),
+	};
 	uint32_t index;
 	int err;
 
@@ -129,6 +138,26 @@ static json_t *op_sa(struct runner *r, const json_t *request)
 		return answer_of(-EINVAL);
 	err = sadb_add(r->db, &sa, &index);
 	return err ? answer_of(err) : json_pack("{s:i}", "index", (int)index);
+}
+
+/* Bits are set as the agent sets them: sequence number n has bit n modulo the window's size. */
+static json_t *op_seen(struct runner *r, const json_t *request)
+{
+	struct sa_run *run = sadb_run(r->db, number(request, "index"));
+	const json_t *item;
+	size_t i;
+
+	if (!run || !run->replay_bits)
+		return answer_of(-EINVAL);
+	memset(run->replay_window, 0, sizeof(run->replay_window));
+	run->replay_top = (uint64_t)json_integer_value(json_object_get(request, "top"));
+	json_array_foreach(json_object_get(request, "numbers"), i, item)
+	{
+		uint64_t bit = (uint64_t)json_integer_value(item) % run->replay_bits;
+
+		run->replay_window[bit / 64] |= UINT64_C(1) << bit % 64;
+	}
+	return json_pack("{s:I}", "dropped", (json_int_t)run->dropped_replay);
 }
 
 static int selector_read(const json_t *from, struct selector *out)
@@ -300,6 +329,7 @@ static const struct {
 	{"no_port", op_no_port},
 	{"local", op_local},
 	{"sa", op_sa},
+	{"seen", op_seen},
 	{"policy", op_policy},
 	{"policy_remove", op_policy_remove},
 	{"socket", op_socket},
