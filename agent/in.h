@@ -9,6 +9,8 @@
 enum drop_reason in_begin(struct worker *worker, struct frame *frame);
 /* META_AH_IN: checked and sent on at once. Fate as in worker.h. */
 enum drop_reason in_ah(struct worker *worker, struct frame *frame);
+/* META_ICMP_IN: heeded if it can be believed (pmtu.h). */
+enum drop_reason in_icmp(struct worker *worker, struct frame *frame);
 /* Opened and well marked: where it goes from here. Fate as in worker.h. */
 enum drop_reason in_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job);
 

@@ -32,7 +32,7 @@ enum drop_reason sequence_check(const struct sa_context *ctx, uint32_t low, uint
 uint64_t sequence_take(struct sa_context *ctx, uint32_t *count)
 {
 	uint64_t last = ctx->sa.flags & SA_ESN ? UINT64_MAX : UINT32_MAX;
-	uint64_t taken = __atomic_load_n(&ctx->run->out_seq, __ATOMIC_RELAXED);
+	__u64 taken = __atomic_load_n(&ctx->run->out_seq, __ATOMIC_RELAXED);
 	uint32_t wanted = *count;
 
 	do {

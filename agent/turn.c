@@ -92,6 +92,8 @@ static void turn_begin(struct worker *worker, struct frame *frames, uint32_t cou
 			reason = in_begin(worker, frame);
 		else if (frame->meta.kind == META_AH_IN)
 			reason = in_ah(worker, frame);
+		else if (frame->meta.kind == META_ICMP_IN)
+			reason = in_icmp(worker, frame);
 		else if (frame->meta.kind == META_PLAIN_OUT)
 			reason = out_begin(worker, frame);
 		else

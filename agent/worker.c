@@ -119,20 +119,31 @@ void worker_touch(struct worker *worker, struct sa_slot *slot)
 	worker->touched[worker->touched_count++] = slot;
 }
 
+uint32_t worker_outer_mtu(struct worker *worker, struct sa_slot *slot)
+{
+	const struct sa_context *ctx = &slot->context;
+	uint32_t mtu = worker_outer_hop(worker, slot)->mtu;
+	uint32_t learned = __atomic_load_n(&ctx->run->path_mtu, __ATOMIC_ACQUIRE);
+
+	if (!mtu)
+		mtu = OUTER_MTU_DEFAULT;
+	if (ctx->sa.mtu && ctx->sa.mtu < mtu)
+		mtu = ctx->sa.mtu;
+	if (learned && learned < mtu &&
+		worker->now_ns < __atomic_load_n(&ctx->run->path_mtu_until_ns, __ATOMIC_RELAXED))
+		mtu = learned;
+	return mtu;
+}
+
 uint32_t worker_inner_mtu(struct worker *worker, struct sa_slot *slot)
 {
-	struct sa_context *ctx = &slot->context;
-	uint32_t outer_mtu = worker_outer_hop(worker, slot)->mtu;
+	uint32_t outer_mtu = worker_outer_mtu(worker, slot);
 
-	if (!outer_mtu)
-		outer_mtu = OUTER_MTU_DEFAULT;
-	if (ctx->sa.mtu && ctx->sa.mtu < outer_mtu)
-		outer_mtu = ctx->sa.mtu;
 	if (slot->mtu_outer != outer_mtu) {
 		slot->mtu_outer = outer_mtu;
-		ctx->carries = overhead_carries(ctx, outer_mtu);
+		slot->context.carries = overhead_carries(&slot->context, outer_mtu);
 	}
-	return ctx->carries;
+	return slot->context.carries;
 }
 
 bool worker_owns(struct worker *worker, const struct sa_slot *slot, uint32_t *owner)

@@ -83,6 +83,8 @@ struct worker {
 	struct sa_slot *touched[TOUCHED_MAX];
 	uint32_t icmp_tokens;
 	uint64_t icmp_refilled_ns;
+	uint32_t pmtu_tokens;
+	uint64_t pmtu_refilled_ns;
 	uint64_t swept_ns;
 	uint64_t now_ns;
 	/* Past the kernel's routes when the outer packet leaves by an interface that is not ours: raw sockets with
@@ -117,6 +119,8 @@ bool worker_waiting(const struct worker *worker);
 void worker_drop(struct worker *worker, const struct frame *frame, enum drop_reason reason);
 /* The SA has counters to flush at the end of the turn. */
 void worker_touch(struct worker *worker, struct sa_slot *slot);
+/* What the way to the SA's peer carries: least of the way out, what the SA says and what the path taught (pmtu.h). */
+uint32_t worker_outer_mtu(struct worker *worker, struct sa_slot *slot);
 /* The longest packet that the SA carries now; asks for the way to its peer. */
 uint32_t worker_inner_mtu(struct worker *worker, struct sa_slot *slot);
 

@@ -103,7 +103,7 @@
 	X(REASSEMBLY_TIMEOUT, warn, "a fragment of a protected packet whose other fragments did not come in time")     \
 	X(REASSEMBLY_BAD, alert, "fragments of a protected packet that overlap, or make it longer than it may be")     \
 	X(ICMP_UNBELIEVED, warn,                                                                                       \
-		"an ICMP error about a protected packet that was not sent lately, or a size too small")                \
+		"an ICMP error about a packet not sent lately, of a size too small, or one of too many")               \
 	X(FRAGMENT_TRANSPORT, warn,                                                                                    \
 		"a fragment cannot go into a transport mode SA, which takes whole packets alone (RFC 4303 3.3.4)")     \
 	X(HANDOVER_FULL, warn, "the worker that numbers this SA's packets has no room for more of them")
