@@ -133,7 +133,7 @@ static inline enum selector_match selector6_match(const struct policy6_selector 
 	({                                                                                                             \
 		int answer_ = POLICY_ANSWER_NONE, held_ = 0;                                                           \
 		for (__u32 i_ = 0; i_ < POLICY_SELECTORS_MAX && i_ < (policy)->count; i_++) {                          \
-			int m_ = match(&(policy)->selectors[i_], q);                                                   \
+			int m_ = (int)match(&(policy)->selectors[i_], q);                                              \
                                                                                                                        \
 			if (m_ == MATCH_NO)                                                                            \
 				continue;                                                                              \
