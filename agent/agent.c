@@ -125,7 +125,9 @@ static void interface_check(struct agent *agent, struct interface *interface)
 
 	if (err == -EAGAIN)
 		return;
-	if (interface->port && (err || link.ifindex != interface->port->ifindex))
+	/* The XDP program knows the link address: another one is another port. */
+	if (interface->port && (err || link.ifindex != interface->port->ifindex ||
+				       memcmp(link.mac, interface->port->mac, sizeof(link.mac)) != 0))
 		interface_take_out(agent, interface);
 	if (err) {
 		snprintf(sentence, sizeof(sentence), "%s is not there; it is served when it appears", interface->name);
@@ -500,6 +502,7 @@ static int agent_make_ground(struct agent *agent, char error[static 256])
 		return err;
 	}
 	agent->shared.umem = &agent->umem;
+	agent->interface_options.netlink = &agent->netlink;
 	agent->interface_options.umem = &agent->umem;
 	agent->interface_options.worker_count = agent->worker_count;
 	err = agent_make_workers(agent);

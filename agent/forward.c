@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 
 #define LINK_HEADER_LEN 14u
+#define VLAN_TAG_LEN	4u
+#define ETHERTYPE_VLAN	0x8100u
 #define ETHERTYPE_V4	0x0800u
 #define ETHERTYPE_V6	0x86ddu
 #define IPV4_HEADER_MIN 20u
@@ -54,16 +56,30 @@ static void forward_flush_port(struct worker *worker, uint32_t slot)
 	worker->out_pending &= ~bit;
 }
 
+/* The 802.1Q tag of a VLAN device over the port; the packet's own EtherType goes behind it. */
+static void vlan_tag_put(struct frame *frame, uint16_t vlan_id, uint16_t *type)
+{
+	uint8_t *tag = frame_push(frame, VLAN_TAG_LEN);
+
+	tag[0] = (uint8_t)(vlan_id >> 8);
+	tag[1] = (uint8_t)vlan_id;
+	tag[2] = (uint8_t)(*type >> 8);
+	tag[3] = (uint8_t)*type;
+	*type = ETHERTYPE_VLAN;
+}
+
 /* Put the link header before the packet and queue it on a port. */
 static enum drop_reason forward_transmit(struct worker *worker, const struct port *port, struct frame *frame,
-	const uint8_t destination[6], const uint8_t source[6])
+	const uint8_t destination[6], const uint8_t source[6], uint16_t vlan_id)
 {
 	struct tx_batch *batch = &worker->out[port->slot];
 	uint16_t type = frame->data[0] >> 4 == 4 ? ETHERTYPE_V4 : ETHERTYPE_V6;
 	uint8_t *link;
 
-	if (frame_headroom(frame) < LINK_HEADER_LEN)
+	if (frame_headroom(frame) < LINK_HEADER_LEN + (vlan_id ? VLAN_TAG_LEN : 0))
 		return DROP_TOO_BIG;
+	if (vlan_id)
+		vlan_tag_put(frame, vlan_id, &type);
 	link = frame_push(frame, LINK_HEADER_LEN);
 	memcpy(link, destination, 6);
 	memcpy(link + 6, source, 6);
@@ -82,7 +98,7 @@ enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
 
 	if (!host)
 		return DROP_PORT_DOWN;
-	return forward_transmit(worker, host, frame, host->peer_mac, host->mac);
+	return forward_transmit(worker, host, frame, host->peer_mac, host->mac, 0);
 }
 
 /* A protected packet that leaves by an interface of the host: the kernel carries it, under the mark, so that it meets
@@ -138,7 +154,7 @@ enum drop_reason forward_to(struct worker *worker, struct frame *frame, const st
 		port = worker->ports[hop->slot];
 		if (!port)
 			return DROP_PORT_DOWN;
-		return forward_transmit(worker, port, frame, hop->destination_mac, hop->source_mac);
+		return forward_transmit(worker, port, frame, hop->destination_mac, hop->source_mac, hop->vlan_id);
 	case HOP_HOST:
 		return outer ? forward_raw(worker, frame) : forward_to_host(worker, frame);
 	case HOP_PENDING:

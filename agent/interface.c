@@ -15,6 +15,16 @@ static void own_port_(struct port **port)
 }
 #define OWN_PORT __attribute__((cleanup(own_port_)))
 
+/* Native XDP of a bond runs on its members, and hands packets over as theirs: a socket of the bond never gets them. */
+static const char bond_reason[] =
+	"a bond is served in generic mode, slower: native XDP would see its members' packets, "
+	"which no AF_XDP socket of the bond receives";
+
+static bool link_is_bond(const struct link_info *link)
+{
+	return strcmp(link->kind, "bond") == 0;
+}
+
 /* Native, where the options allow nothing else: generic mode may only be left from an earlier start, so once anew. */
 static int interface_attach_native(const struct interface_options *options, const struct link_info *link,
 	const struct port_info *info, struct attach_result *result)
@@ -33,28 +43,47 @@ static int interface_attach_native(const struct interface_options *options, cons
 	return -EOPNOTSUPP;
 }
 
+/* Generic mode looks at packets after the kernel has merged them: larger than a frame, they would be lost. The members
+ * of a bond merge before the bond sees them. */
+static void interface_merging_off(const struct interface_options *options, const struct link_info *link)
+{
+	char members[LINK_MEMBERS_MAX][IF_NAMESIZE];
+	int count = link_is_bond(link) ? netlink_link_members(options->netlink, link->ifindex, members) : 0;
+
+	if (!link_merging_off(link->name))
+		log_warn("%s: GRO could not be switched off; merged packets are lost in generic mode", link->name);
+	for (int i = 0; i < count; i++)
+		if (!link_merging_off(members[i]))
+			log_warn("%s, member of %s: GRO could not be switched off; merged packets are lost", members[i],
+				link->name);
+}
+
 static int interface_attach(const struct interface_options *options, const struct link_info *link, struct port *port,
 	char error[static 256])
 {
 	struct port_info info = {.slot = port->slot, .flags = port->host ? PORT_HOST : 0};
+	bool native = options->allow_native && !link_is_bond(link);
 	struct attach_result result = {0};
 	int err;
 
 	memcpy(info.mac, port->mac, sizeof(info.mac));
+	if (!options->allow_generic && link_is_bond(link)) {
+		snprintf(error, 256, "xdp_mode is native, but %s", bond_reason);
+		return -EOPNOTSUPP;
+	}
 	if (options->allow_generic)
-		err = dataplane_attach(
-			options->dataplane, (int)link->ifindex, link->name, &info, options->allow_native, &result);
+		err = dataplane_attach(options->dataplane, (int)link->ifindex, link->name, &info, native, &result);
 	else
 		err = interface_attach_native(options, link, &info, &result);
 	if (err) {
 		snprintf(error, 256, "%s", result.reason[0] ? result.reason : strerror(-err));
 		return err;
 	}
-	/* Generic mode looks at packets after the kernel has merged them: larger than a frame, they would be lost. */
-	if (result.mode == ATTACH_GENERIC && !link_merging_off(link->name))
-		log_warn("%s: GRO could not be switched off; merged packets are lost in generic mode", link->name);
+	if (result.mode == ATTACH_GENERIC)
+		interface_merging_off(options, link);
 	port->mode = result.mode;
-	snprintf(port->reason, sizeof(port->reason), "%s", result.reason);
+	snprintf(port->reason, sizeof(port->reason), "%s",
+		link_is_bond(link) && options->allow_native ? bond_reason : result.reason);
 	return 0;
 }
 

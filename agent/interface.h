@@ -11,6 +11,7 @@
 
 struct interface_options {
 	struct dataplane *dataplane;
+	struct netlink *netlink;
 	struct umem *umem;
 	uint32_t worker_count;
 	bool allow_native;

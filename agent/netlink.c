@@ -4,6 +4,7 @@
 #include "agent/base/log.h"
 #include "agent/base/own.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_addr.h>
@@ -82,12 +83,36 @@ int netlink_do(struct netlink *netlink, struct nlmsghdr *request)
 
 /* ---- links --------------------------------------------------------------------------------------------------- */
 
+static uint16_t attr_u16(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) == sizeof(uint16_t) ? mnl_attr_get_u16(attr) : 0;
+}
+
+static uint32_t attr_u32(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) == sizeof(uint32_t) ? mnl_attr_get_u32(attr) : 0;
+}
+
+static int link_vlan_attr(const struct nlattr *attr, void *context)
+{
+	struct link_info *link = context;
+
+	if (mnl_attr_get_type(attr) == IFLA_VLAN_ID)
+		link->vlan_id = attr_u16(attr);
+	else if (mnl_attr_get_type(attr) == IFLA_VLAN_PROTOCOL)
+		link->vlan_protocol = ntohs(attr_u16(attr));
+	return MNL_CB_OK;
+}
+
+/* The kernel names the kind before its data. */
 static int link_kind_attr(const struct nlattr *attr, void *context)
 {
 	struct link_info *link = context;
 
 	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
 		snprintf(link->kind, sizeof(link->kind), "%.15s", mnl_attr_get_str(attr));
+	else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA && strcmp(link->kind, "vlan") == 0)
+		return mnl_attr_parse_nested(attr, link_vlan_attr, link);
 	return MNL_CB_OK;
 }
 
@@ -106,6 +131,12 @@ static int link_attr(const struct nlattr *attr, void *context)
 	case IFLA_IFNAME:
 		snprintf(link->name, sizeof(link->name), "%.15s", mnl_attr_get_str(attr));
 		break;
+	case IFLA_LINK:
+		link->lower = attr_u32(attr);
+		break;
+	case IFLA_MASTER:
+		link->master = attr_u32(attr);
+		break;
 	case IFLA_LINKINFO:
 		return mnl_attr_parse_nested(attr, link_kind_attr, link);
 	default:
@@ -114,17 +145,22 @@ static int link_attr(const struct nlattr *attr, void *context)
 	return MNL_CB_OK;
 }
 
-static int link_message(const struct nlmsghdr *message, void *context)
+bool link_info_read(const struct nlmsghdr *message, struct link_info *link)
 {
 	const struct ifinfomsg *body = mnl_nlmsg_get_payload(message);
-	struct link_info *link = context;
 
-	if (message->nlmsg_type != RTM_NEWLINK)
-		return MNL_CB_OK;
+	memset(link, 0, sizeof(*link));
+	if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*body))
+		return false;
 	link->ifindex = (uint32_t)body->ifi_index;
 	link->up = body->ifi_flags & IFF_UP && body->ifi_flags & IFF_RUNNING;
 	mnl_attr_parse(message, sizeof(*body), link_attr, link);
-	return MNL_CB_STOP;
+	return true;
+}
+
+static int link_message(const struct nlmsghdr *message, void *context)
+{
+	return link_info_read(message, context) ? MNL_CB_STOP : MNL_CB_OK;
 }
 
 int netlink_link(struct netlink *netlink, const char *name, struct link_info *link)
@@ -138,6 +174,49 @@ int netlink_link(struct netlink *netlink, const char *name, struct link_info *li
 	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(request, IFLA_IFNAME, name);
 	return netlink_ask(netlink, request, link_message, link);
+}
+
+int netlink_link_by_index(struct netlink *netlink, uint32_t ifindex, struct link_info *link)
+{
+	uint8_t buffer[NETLINK_REQUEST_BYTES] __attribute__((aligned(8)));
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct ifinfomsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+
+	memset(link, 0, sizeof(*link));
+	request->nlmsg_type = RTM_GETLINK;
+	request->nlmsg_flags = NLM_F_REQUEST;
+	body->ifi_index = (int)ifindex;
+	return netlink_ask(netlink, request, link_message, link);
+}
+
+struct member_list {
+	uint32_t master;
+	int count;
+	char (*names)[IF_NAMESIZE];
+};
+
+static int member_message(const struct nlmsghdr *message, void *context)
+{
+	struct member_list *list = context;
+	struct link_info link;
+
+	if (link_info_read(message, &link) && link.master == list->master && list->count < (int)LINK_MEMBERS_MAX)
+		memcpy(list->names[list->count++], link.name, sizeof(link.name));
+	return MNL_CB_OK;
+}
+
+int netlink_link_members(struct netlink *netlink, uint32_t master, char names[LINK_MEMBERS_MAX][IF_NAMESIZE])
+{
+	uint8_t buffer[NETLINK_REQUEST_BYTES] __attribute__((aligned(8)));
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct member_list list = {.master = master, .names = names};
+	int err;
+
+	request->nlmsg_type = RTM_GETLINK;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
+	err = netlink_ask(netlink, request, member_message, &list);
+	return err ? err : list.count;
 }
 
 /* ---- addresses ----------------------------------------------------------------------------------------------- */

@@ -34,11 +34,23 @@ struct link_info {
 	bool up; /* administratively up and with carrier */
 	uint8_t mac[6];
 	char name[IF_NAMESIZE];
-	char kind[16]; /* "veth", "vlan", "" for hardware */
+	char kind[16];		/* "veth", "vlan", "" for hardware */
+	uint32_t master;	/* the bond or bridge that it is a member of; 0: none */
+	uint32_t lower;		/* the device below (of a VLAN device); of a veth its peer; 0: none */
+	uint16_t vlan_id;	/* kind "vlan" */
+	uint16_t vlan_protocol; /* EtherType of its tag, host order */
 };
 
-/* The link of this name. -ENODEV. */
+/* The link of this name, or of this index. -ENODEV. */
 int netlink_link(struct netlink *netlink, const char *name, struct link_info *link);
+int netlink_link_by_index(struct netlink *netlink, uint32_t ifindex, struct link_info *link);
+/* What an RTM_NEWLINK message says; everything else of `link` is 0. False: another message. */
+bool link_info_read(const struct nlmsghdr *message, struct link_info *link);
+
+#define LINK_MEMBERS_MAX 16u
+
+/* Names of the members of a bond, at most LINK_MEMBERS_MAX; gives their number, or -errno. */
+int netlink_link_members(struct netlink *netlink, uint32_t master, char names[LINK_MEMBERS_MAX][IF_NAMESIZE]);
 
 struct local_addr {
 	struct ip_addr addr;

@@ -33,7 +33,8 @@ struct next_hop {
 	uint8_t slot; /* of the port */
 	uint8_t destination_mac[6];
 	uint8_t source_mac[6];
-	uint32_t mtu; /* of the way out, 0: unknown */
+	uint16_t vlan_id; /* the frame leaves with this 802.1Q tag; 0: with none */
+	uint32_t mtu;	  /* of the way out, 0: unknown */
 };
 
 /*

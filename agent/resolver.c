@@ -5,6 +5,7 @@
 #include "agent/contract.h"
 
 #include <libmnl/libmnl.h>
+#include <linux/if_ether.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -157,6 +158,32 @@ static enum hop_kind neighbor_kind(const struct neighbor *neighbor)
 	return neighbor->state & NUD_FAILED ? HOP_FAILED : HOP_PENDING;
 }
 
+/*
+ * The served port by which the route leaves, or NULL. A VLAN device over one leaves by it with the tag; what the agent
+ * cannot tag (802.1ad, VLAN over VLAN) is the kernel's to carry.
+ */
+static struct port *resolver_port(struct route_resolver *resolver, struct route *route, struct next_hop *hop)
+{
+	struct port *port = port_table_by_ifindex(resolver->ports, route->ifindex);
+	struct link_info link;
+
+	if (port) {
+		memcpy(hop->source_mac, port->mac, sizeof(hop->source_mac));
+		hop->mtu = atomic_load_explicit(&port->mtu, memory_order_relaxed);
+		return port;
+	}
+	if (netlink_link_by_index(&resolver->netlink, route->ifindex, &link) || strcmp(link.kind, "vlan") != 0 ||
+		link.vlan_protocol != ETH_P_8021Q || !link.vlan_id)
+		return NULL;
+	port = port_table_by_ifindex(resolver->ports, link.lower);
+	if (!port || port->host)
+		return NULL;
+	memcpy(hop->source_mac, link.mac, sizeof(hop->source_mac));
+	hop->mtu = link.mtu;
+	hop->vlan_id = link.vlan_id;
+	return port;
+}
+
 static void route_resolve(struct resolver *base, const struct addr16 *destination, bool outer, struct next_hop *hop)
 {
 	struct route_resolver *resolver = (struct route_resolver *)base;
@@ -171,14 +198,14 @@ static void route_resolve(struct resolver *base, const struct addr16 *destinatio
 	if (route.type != RTN_UNICAST && route.type != RTN_LOCAL && route.type != RTN_BROADCAST &&
 		route.type != RTN_MULTICAST)
 		return;
-	port = port_table_by_ifindex(resolver->ports, route.ifindex);
-	if (route.type != RTN_UNICAST || !port || port->host) {
+	port = route.type == RTN_UNICAST ? resolver_port(resolver, &route, hop) : NULL;
+	if (!port || port->host) {
 		hop->kind = HOP_HOST;
 		return;
 	}
 	hop->slot = (uint8_t)port->slot;
-	hop->mtu = route.mtu ? route.mtu : atomic_load_explicit(&port->mtu, memory_order_relaxed);
-	memcpy(hop->source_mac, port->mac, sizeof(hop->source_mac));
+	if (route.mtu)
+		hop->mtu = route.mtu;
 	if (route.gateway.family == IP_NONE)
 		route.gateway = to;
 	resolver_neighbor(resolver, route.ifindex, &route.gateway, &neighbor);

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The resolver over the kernel's routes and neighbours (rtnetlink, libmnl). One per worker: it has its own netlink
- * socket. */
+/*
+ * The resolver over the kernel's routes and neighbours (rtnetlink, libmnl). One per worker: it has its own netlink
+ * socket.
+ *
+ * Of several paths of equal cost the kernel chooses by the destination alone, as it is asked: all packets of an SA take
+ * one path, in order, as long as the set of paths stands; when one goes, the change makes every cached answer stale and
+ * the next packet asks again.
+ */
 #ifndef ESPALIER_AGENT_RESOLVER_H
 #define ESPALIER_AGENT_RESOLVER_H
 

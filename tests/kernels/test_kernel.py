@@ -9,7 +9,7 @@ import pytest
 from lab import need, topology as at, traffic
 from lab.gateway import Gateway
 from lab.scene import scene
-from lab.shell import BUILD, ROOT, run
+from lab.shell import BUILD, ROOT, run, wait_until
 
 pytestmark = pytest.mark.needs(*need.GATEWAY)
 
@@ -56,3 +56,120 @@ def test_tunnel(mode):
         assert {i["mode"] for i in s.a.cli("status")["interfaces"] if i["name"] in ("lan0", "wan0")} == {mode}
         works(s)
         assert capture.verdict().clean
+
+
+def link_kind(kind):
+    """Skips where the kernel has no such device."""
+    if run(["ip", "link", "add", "kindtest0", "type", kind, *(["id", "5", "link", "lo"] if kind == "vlan" else [])],
+           check=False).returncode:
+        pytest.skip(f"this kernel has no {kind} device")
+    run(["ip", "link", "del", "kindtest0"])
+
+
+def tagged(ns, interface, vlan, addresses):
+    """Move `addresses` from the interface to its VLAN device; the kernel's own routes go with them."""
+    ns.ip(f"link add link {interface} name {interface}.{vlan} type vlan id {vlan}",
+          *(f"addr del {a} dev {interface}" for a in addresses), f"link set {interface}.{vlan} up",
+          *(f"addr add {a} dev {interface}.{vlan}{' nodad' if ':' in a else ''}" for a in addresses))
+
+
+def ends(site, table):
+    """Both addresses of a link's end, with prefix length."""
+    return [f"{a}/{at.LENGTH[site][v]}" for v, a in table.items()]
+
+
+class Counted:
+    """What the port `wan0` of a gateway sends by itself, as seen by the far end of the link."""
+
+    def __init__(self, ns, interface):
+        self.process = ns.spawn("tcpdump", "-i", interface, "-U", "--immediate-mode", "-n", "-e", "-c", "400", "esp or (vlan and esp)",
+                                log=ns.lab.dir / f"esp-{interface}.log")
+        wait_until("tcpdump listens", lambda: "listening on" in self.process.text())
+
+    def lines(self):
+        return [line for line in self.process.text().splitlines() if "ESP(" in line]
+
+
+def test_vlan_next_hop():
+    """
+    The way to the peer leaves by a VLAN device over a served interface, and so does the one to the hosts behind A: what
+    the agent sends there goes by the interface's own port, with the tag, and what comes in tagged is taken.
+    """
+    link_kind("vlan")
+    with scene(nat=False, start=False) as s:
+        tagged(s.site.a, "wan0", 7, ends("wan", at.WAN_A))
+        tagged(s.site.router, "a0", 7, ends("wan", at.ROUTER_A))
+        tagged(s.site.a, "lan0", 9, ends("lan", at.LAN_A))
+        tagged(s.client, "eth0", 9, ends("lan", at.CLIENT))
+        s.site.a.ip(f"route add default via {at.ROUTER_A[4]}")
+        s.client.ip(f"route add default via {at.LAN_A[4]}")
+        s.site.router.ip(f"route replace {at.INNER_A4} via {at.WAN_A[4]}")
+        s.start()
+        seen = Counted(s.site.router, "a0")
+        before = s.site.a.counters("wan0.7")["tx_packets"]
+        works(s)
+        wait_until("ESP is seen", lambda: len(seen.lines()) > 20)
+        assert all("vlan 7" in line for line in seen.lines()), seen.lines()[0]
+        assert s.site.a.counters("wan0.7")["tx_packets"] - before < 20, "the VLAN device itself carried the packets"
+
+
+def test_vlan_of_the_kernels():
+    """A VLAN in a VLAN is not the agent's to tag: the kernel carries it."""
+    link_kind("vlan")
+    with scene(nat=False, start=False) as s:
+        for ns, name, table in ((s.site.a, "wan0", at.WAN_A), (s.site.router, "a0", at.ROUTER_A)):
+            ns.ip(f"link add link {name} name {name}.7 type vlan id 7", f"link set {name}.7 up",
+                  f"link add link {name}.7 name q0 type vlan id 8",
+                  *(f"addr del {a} dev {name}" for a in ends("wan", table)), "link set q0 up",
+                  *(f"addr add {a} dev q0{' nodad' if ':' in a else ''}" for a in ends("wan", table)))
+        s.site.a.ip(f"route add default via {at.ROUTER_A[4]}")
+        s.site.router.ip(f"route replace {at.INNER_A4} via {at.WAN_A[4]}")
+        s.start()
+        works(s)
+
+
+def test_bond():
+    """A bond of two links to the router is a served interface, in generic mode; a member that dies is left at once."""
+    link_kind("bond")
+    with scene(nat=False, start=False, near=lambda ns, t: Gateway(ns, t, interfaces=("lan0", "bond0"))) as s:
+        a, router = s.site.a, s.site.router
+        a.ip("link add wan1 type veth peer name a1 netns " + router.name)
+        for ns, names, table in ((a, ("wan0", "wan1"), at.WAN_A), (router, ("a0", "a1"), at.ROUTER_A)):
+            ns.ip("link add bond0 type bond mode active-backup miimon 50",
+                  *(f"addr del {x} dev {names[0]}" for x in ends("wan", table)),
+                  *(f"link set {n} down" for n in names), *(f"link set {n} master bond0" for n in names), "link set bond0 up",
+                  *(f"link set {n} up" for n in names), *(f"addr add {x} dev bond0{' nodad' if ':' in x else ''}" for x in ends("wan", table)))
+        a.ip(f"route add default via {at.ROUTER_A[4]}")
+        router.ip(f"route replace {at.INNER_A4} via {at.WAN_A[4]}")
+        s.start()
+        bond = next(i for i in s.a.cli("status")["interfaces"] if i["name"] == "bond0")
+        assert bond["mode"] == "generic" and "bond" in bond["reason"]
+        works(s)
+        router.ip("link set a0 down")
+        wait_until("the tunnel goes by the other member", lambda: s.ping(1, wait=1).received, 20)
+        works(s)
+
+
+def test_equal_paths():
+    """Two ways of equal cost to the peer: all ESP of an SA takes one, and the other as soon as that one goes."""
+    with scene(nat=False, start=False, near=lambda ns, t: Gateway(ns, t, interfaces=("lan0", "wan0", "wan1"))) as s:
+        a, router = s.site.a, s.site.router
+        a.ip("link add wan1 type veth peer name a1 netns " + router.name, "link set wan1 up", "addr add 192.168.8.2/24 dev wan1")
+        router.ip("link set a1 up", "addr add 192.168.8.1/24 dev a1")
+        if run(a.argv(["ip", "route", "replace", "default", "nexthop", "via", at.ROUTER_A[4], "nexthop", "via", "192.168.8.1"]),
+               check=False).returncode:
+            pytest.skip("this kernel has no multipath routes")
+        s.start()
+        seen = {name: Counted(router, name) for name in ("a0", "a1")}
+        works(s)
+        out = {name: [line for line in c.lines() if f"> {at.WAN_B[4]}" in line] for name, c in seen.items()}
+        used = [name for name, lines in out.items() if lines]
+        assert len(used) == 1, {name: len(lines) for name, lines in out.items()}
+        gone = {"a0": at.ROUTER_A[4], "a1": "192.168.8.1"}[used[0]]
+        left = ({at.ROUTER_A[4], "192.168.8.1"} - {gone}).pop()
+        a.ip(f"route replace default via {left}")
+        assert s.ping(20, interval=0.02).lost == 0
+        count = len(out[used[0]])
+        works(s)
+        now = [line for line in seen[used[0]].lines() if f"> {at.WAN_B[4]}" in line]
+        assert len(now) - count < 3, "the path that went is still used"

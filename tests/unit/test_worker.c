@@ -255,6 +255,27 @@ static void each_next_hop_has_its_fate(void **state)
 	assert_int_equal(dropped_all(&lab->a), 2);
 }
 
+/* A VLAN device over the port is the way out: the frame has its tag, and the packet behind it is whole. */
+static void leaves_by_a_vlan(void **state)
+{
+	static const uint8_t tag[6] = {0x81, 0x00, 0x0a, 0xbc, 0x08, 0x00};
+	struct lab *lab = *state;
+	uint8_t packet[100];
+	struct frame frame;
+
+	lab->a.resolver.vlan_id = 0xabc;
+	gateway_packet(packet, sizeof(packet), 0, true);
+	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &frame, 1), 1);
+	assert_memory_equal(frame.data, neighbor_mac, 6);
+	assert_memory_equal(frame.data + 6, gateway_mac, 6);
+	assert_memory_equal(frame.data + 12, tag, sizeof(tag));
+	assert_int_equal(frame.data[18], 0x45);
+	assert_int_equal((frame.data[20] << 8 | frame.data[21]) + 18, frame.len);
+	chunk_give(&lab->a.cache, frame.chunk);
+}
+
 /* A full queue of packets of two SAs, some of them too big for one: each SA's numbers follow without a gap, and the
  * packets leave in the order in which they came. */
 static void bundles_keep_order(void **state)
@@ -623,6 +644,7 @@ int main(void)
 		TEST(waiting_ends),
 		TEST(waits_for_a_neighbor),
 		TEST(each_next_hop_has_its_fate),
+		TEST(leaves_by_a_vlan),
 		TEST(bundles_keep_order),
 		TEST(last_number_within_a_bundle),
 		TEST(hard_limit_within_a_bundle),

@@ -24,6 +24,7 @@ struct gateway_resolver {
 	enum hop_kind inner_kind;
 	enum hop_kind outer_kind;
 	uint32_t mtu;
+	uint16_t vlan_id; /* of the way out */
 	unsigned asked;
 };
 
@@ -55,6 +56,7 @@ static inline void gateway_resolve(
 	hop->kind = (uint8_t)(outer ? resolver->outer_kind : resolver->inner_kind);
 	hop->slot = outer ? SLOT_WAN : SLOT_LAN;
 	hop->mtu = resolver->mtu;
+	hop->vlan_id = outer ? resolver->vlan_id : 0;
 	memcpy(hop->destination_mac, neighbor_mac, 6);
 	memcpy(hop->source_mac, gateway_mac, 6);
 }

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What rtnetlink's announcements of links say, from messages made here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/netlink.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <string.h>
+
+static uint8_t buffer[1024] __attribute__((aligned(8)));
+
+static struct nlmsghdr *link_begin(uint32_t flags)
+{
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 7};
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	struct ifinfomsg *body = mnl_nlmsg_put_extra_header(message, sizeof(*body));
+
+	message->nlmsg_type = RTM_NEWLINK;
+	body->ifi_index = 12;
+	body->ifi_flags = flags;
+	mnl_attr_put_strz(message, IFLA_IFNAME, "wan0.7");
+	mnl_attr_put_u32(message, IFLA_MTU, 1496);
+	mnl_attr_put(message, IFLA_ADDRESS, sizeof(mac), mac);
+	mnl_attr_put_u32(message, IFLA_LINK, 3);
+	return message;
+}
+
+static void kind_put(struct nlmsghdr *message, const char *kind, uint16_t protocol, uint16_t id)
+{
+	struct nlattr *info = mnl_attr_nest_start(message, IFLA_LINKINFO);
+	struct nlattr *data;
+
+	mnl_attr_put_strz(message, IFLA_INFO_KIND, kind);
+	data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+	mnl_attr_put_u16(message, IFLA_VLAN_ID, id);
+	mnl_attr_put_u16(message, IFLA_VLAN_PROTOCOL, htons(protocol));
+	mnl_attr_nest_end(message, data);
+	mnl_attr_nest_end(message, info);
+}
+
+static void reads_a_vlan(void **state)
+{
+	struct nlmsghdr *message = link_begin(IFF_UP | IFF_RUNNING);
+	struct link_info link;
+
+	(void)state;
+	kind_put(message, "vlan", ETH_P_8021Q, 7);
+	assert_true(link_info_read(message, &link));
+	assert_string_equal(link.name, "wan0.7");
+	assert_string_equal(link.kind, "vlan");
+	assert_int_equal(link.ifindex, 12);
+	assert_int_equal(link.lower, 3);
+	assert_int_equal(link.mtu, 1496);
+	assert_int_equal(link.vlan_id, 7);
+	assert_int_equal(link.vlan_protocol, ETH_P_8021Q);
+	assert_int_equal(link.master, 0);
+	assert_int_equal(link.mac[5], 7);
+	assert_true(link.up);
+}
+
+/* Other kinds give the same numbers another meaning. */
+static void reads_no_vlan_of_another_kind(void **state)
+{
+	struct nlmsghdr *message = link_begin(IFF_UP);
+	struct link_info link;
+
+	(void)state;
+	mnl_attr_put_u32(message, IFLA_MASTER, 9);
+	kind_put(message, "bond", ETH_P_8021Q, 7);
+	assert_true(link_info_read(message, &link));
+	assert_int_equal(link.vlan_id, 0);
+	assert_int_equal(link.vlan_protocol, 0);
+	assert_int_equal(link.master, 9);
+	assert_false(link.up);
+}
+
+static void reads_no_other_message(void **state)
+{
+	struct nlmsghdr *message = link_begin(IFF_UP);
+	struct link_info link;
+
+	(void)state;
+	message->nlmsg_type = RTM_DELLINK;
+	assert_false(link_info_read(message, &link));
+	assert_int_equal(link.ifindex, 0);
+	message->nlmsg_type = RTM_NEWLINK;
+	message->nlmsg_len = NLMSG_HDRLEN + 4;
+	assert_false(link_info_read(message, &link));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_a_vlan),
+		cmocka_unit_test(reads_no_vlan_of_another_kind),
+		cmocka_unit_test(reads_no_other_message),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
