@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attachments: one pinned BPF link per interface, so that the program outlives the agent. A later agent's program takes
- * the place of the earlier one's in one step, without a moment in which packets pass unseen.
+ * the place of the earlier one's in one step, without a moment in which packets pass unseen. Where others' programs are
+ * run by libxdp's dispatcher, ours joins them (dispatcher.h).
  */
 #include "agent/base/own.h"
 #include "bpf/dataplane.h"
 #include "bpf/dataplane_private.h"
+#include "bpf/dispatcher.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -103,6 +105,10 @@ static int occupied_tell(int ifindex, const char *ifname, struct attach_result *
 		return attach_fail(result, -EBUSY, "%s already has an XDP program", ifname);
 	id = query.drv_prog_id ? query.drv_prog_id : query.skb_prog_id ? query.skb_prog_id : query.hw_prog_id;
 	fd = bpf_prog_get_fd_by_id(id);
+	if (dispatcher_query(ifindex) == OCCUPANT_DISPATCHER)
+		return attach_fail(result, -EBUSY,
+			"%s is run by an XDP dispatcher, and agent.dispatcher is off; auto shares the interface",
+			ifname);
 	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &info_len) == 0)
 		return attach_fail(result, -EBUSY,
 			"%s already has the XDP program \"%s\" (id %u) of someone else; detach it first: ip link set "
@@ -186,6 +192,37 @@ static bool link_replace(
 	return true;
 }
 
+static bool dispatcher_wanted(const struct dataplane *dp, int ifindex)
+{
+	enum xdp_occupant occupant =
+		dp->options.dispatcher == DISPATCHER_OFF ? OCCUPANT_OTHER : dispatcher_query(ifindex);
+
+	return occupant == OCCUPANT_DISPATCHER ||
+	       (occupant == OCCUPANT_NONE && dp->options.dispatcher == DISPATCHER_ON);
+}
+
+static int attach_anew(struct dataplane *dp, const char *path, int ifindex, const char *ifname, bool allow_native,
+	struct attach_result *result)
+{
+	size_t len;
+	int err;
+
+	if (!dispatcher_wanted(dp, ifindex))
+		return link_create_pinned(dp, path, ifindex, ifname, allow_native, result);
+	err = dispatcher_join(dp, ifindex, ifname, allow_native, result);
+	if (err != -EOPNOTSUPP)
+		return err;
+	*result = (struct attach_result){0};
+	err = link_create_pinned(dp, path, ifindex, ifname, allow_native, result);
+	len = strlen(result->reason);
+	if (!err)
+		snprintf(result->reason + len, sizeof(result->reason) - len,
+			"%sno XDP dispatcher: this kernel refuses extension programs, so no other XDP program can be "
+			"beside ours",
+			len ? "; " : "");
+	return err;
+}
+
 int dataplane_attach(struct dataplane *dp, int ifindex, const char *ifname, const struct port_info *port,
 	bool allow_native, struct attach_result *result)
 {
@@ -204,7 +241,7 @@ int dataplane_attach(struct dataplane *dp, int ifindex, const char *ifname, cons
 		return attach_fail(result, err, "cannot serve %s: more than %u interfaces", ifname, PORTS_MAX);
 	if (link_replace(dp, path, ifindex, allow_native, result))
 		return 0;
-	err = link_create_pinned(dp, path, ifindex, ifname, allow_native, result);
+	err = attach_anew(dp, path, ifindex, ifname, allow_native, result);
 	if (err)
 		bpf_map_delete_elem(dp->fds[MAP_port], &key);
 	return err;
@@ -233,6 +270,8 @@ int dataplane_detach(struct dataplane *dp, int ifindex, const char *ifname)
 	(void)ifname;
 	if (!err)
 		err = link_remove(path);
+	if (err == -ENOENT)
+		err = dispatcher_leave(dp->pin_dir, ifindex);
 	bpf_map_delete_elem(dp->fds[MAP_port], &key);
 	return err;
 }
@@ -297,12 +336,15 @@ static int pins_remove(const char *pin_dir, DIR *dir)
 int dataplane_remove(const char *pin_dir)
 {
 	DIR *dir = opendir(pin_dir);
-	int err;
+	int err, dispatcher_err;
 
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
+	/* While the maps are there by which our programs are known. */
+	dispatcher_err = dispatcher_leave_all(pin_dir);
 	err = pins_remove(pin_dir, dir);
 	closedir(dir);
+	err = err ? err : dispatcher_err;
 	/* A folder that is a mount point of its own, or holds files of others, stays. */
 	if (!err && rmdir(pin_dir) && errno != EBUSY && errno != ENOTEMPTY)
 		err = -errno;

@@ -123,16 +123,39 @@ static int layout_check(const char *pin_dir, char error_text[static 256])
 	return -EPROTO;
 }
 
-static int classifier_load(struct dataplane *dp, const struct dataplane_options *options)
+int classifier_prepare(struct dataplane *dp, struct classify_bpf **out)
 {
+	struct classify_bpf *skeleton = classify_bpf__open();
 	int err;
 
-	dp->skeleton = classify_bpf__open();
-	if (!dp->skeleton)
+	*out = NULL;
+	if (!skeleton)
 		return -errno;
-	err = maps_size(options, dp->skeleton);
+	err = maps_size(&dp->options, skeleton);
 	if (!err)
-		err = maps_pin(dp->pin_dir, dp->skeleton);
+		err = maps_pin(dp->pin_dir, skeleton);
+	if (err) {
+		classify_bpf__destroy(skeleton);
+		return err;
+	}
+	*out = skeleton;
+	return 0;
+}
+
+struct bpf_object *classifier_object(struct classify_bpf *skeleton)
+{
+	return skeleton->obj;
+}
+
+void classifier_free(struct classify_bpf *skeleton)
+{
+	classify_bpf__destroy(skeleton);
+}
+
+static int classifier_load(struct dataplane *dp)
+{
+	int err = classifier_prepare(dp, &dp->skeleton);
+
 	if (!err)
 		err = classify_bpf__load(dp->skeleton);
 	if (err)
@@ -171,6 +194,8 @@ int dataplane_open(const struct dataplane_options *options, struct dataplane **o
 	}
 	dp->lock_fd = -1;
 	dp->pin_dir = strdup(options->pin_dir);
+	dp->options = *options;
+	dp->options.pin_dir = dp->pin_dir;
 	libbpf_warning[0] = '\0';
 	libbpf_set_print(libbpf_log);
 	err = dp->pin_dir ? pin_dir_make(dp->pin_dir, error_text) : -ENOMEM;
@@ -183,7 +208,7 @@ int dataplane_open(const struct dataplane_options *options, struct dataplane **o
 	if (!err)
 		err = layout_check(dp->pin_dir, error_text);
 	if (!err)
-		err = classifier_load(dp, options);
+		err = classifier_load(dp);
 	if (err) {
 		if (!error_text[0])
 			load_explain(err, options->pin_dir, error_text);

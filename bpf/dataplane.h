@@ -10,12 +10,20 @@
 
 struct dataplane; /* opaque */
 
+/* Whether other XDP programs may be on a served interface, by libxdp's dispatcher. */
+enum dispatcher_use {
+	DISPATCHER_AUTO = 0, /* where the interface has one; else the program stands alone */
+	DISPATCHER_ON,	     /* always, where the kernel has extension programs: others may come later */
+	DISPATCHER_OFF,	     /* never */
+};
+
 struct dataplane_options {
 	const char *pin_dir; /* made (0700) if missing; on no bpffs: one is mounted on /sys/fs/bpf if it is below it,
 				else on itself */
 	uint32_t sa_count;   /* 0: default. Pinned maps of other sizes keep theirs, with a warning in the log. */
 	uint32_t tunnel_count;
 	uint32_t policy_count;
+	enum dispatcher_use dispatcher;
 };
 
 enum attach_mode { ATTACH_NONE = 0, ATTACH_NATIVE, ATTACH_GENERIC };
@@ -37,7 +45,9 @@ void dataplane_close(struct dataplane *dp);
 
 /*
  * Attach to an interface as port `slot`: native first, generic else; an attachment of an earlier agent is replaced
- * atomically (pinned link). Another program on the interface: result->mode NONE, the sentence names it, return -EBUSY.
+ * without a gap (a pinned link's program in one step; in a dispatcher the new one joins before the old one leaves).
+ * Another program on the interface, under no dispatcher or under one that may not be used: result->mode NONE, the
+ * sentence names it, return -EBUSY.
  */
 int dataplane_attach(struct dataplane *dp, int ifindex, const char *ifname, const struct port_info *port,
 	bool allow_native, struct attach_result *result);

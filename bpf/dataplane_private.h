@@ -6,11 +6,13 @@
 #include "bpf/dataplane.h"
 #include "bpf/map_set.h"
 
+struct bpf_object;
 struct classify_bpf;
 
 struct dataplane {
 	char *pin_dir;
-	int lock_fd; /* held as long as the agent lives */
+	struct dataplane_options options; /* its pin_dir is the one above */
+	int lock_fd;			  /* held as long as the agent lives */
 	struct classify_bpf *skeleton;
 	int program_fd;	    /* the skeleton's */
 	int fds[MAP_COUNT]; /* the skeleton's */
@@ -18,5 +20,10 @@ struct dataplane {
 
 /* Attachments are pinned by interface index: names may hold dots, which a bpffs refuses, and may change. */
 #define LINK_PIN_PREFIX "link_"
+
+/* The classifier once more, opened but not loaded, over the pinned maps: for a dispatcher. Freed by classifier_free. */
+int classifier_prepare(struct dataplane *dp, struct classify_bpf **skeleton);
+struct bpf_object *classifier_object(struct classify_bpf *skeleton);
+void classifier_free(struct classify_bpf *skeleton);
 
 #endif

@@ -19,10 +19,12 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xdp/libxdp.h>
 
 #include <cmocka.h>
 
-#define PIN_DIR "/sys/fs/bpf/espalier_test_attach"
+#define PIN_DIR	      "/sys/fs/bpf/espalier_test_attach"
+#define PIN_DIR_OTHER "/sys/fs/bpf/espalier_test_attach_other"
 
 static const struct dataplane_options options = {
 	.pin_dir = PIN_DIR, .sa_count = 8, .tunnel_count = 8, .policy_count = 8};
@@ -190,6 +192,108 @@ static void test_occupied(void **state)
 	assert_false(pinned("veth0"));
 }
 
+/* Another gateway of this host (maps of its own) that makes a dispatcher; NULL: this kernel has none, and the fallback
+ * is as it should be. */
+static struct dataplane *neighbour_new(void)
+{
+	const struct dataplane_options theirs = {.pin_dir = PIN_DIR_OTHER,
+		.sa_count = 8,
+		.tunnel_count = 8,
+		.policy_count = 8,
+		.dispatcher = DISPATCHER_ON};
+	struct attach_result result;
+	struct dataplane *dp;
+	char error[256];
+
+	dataplane_remove(PIN_DIR_OTHER);
+	if (dataplane_open(&theirs, &dp, error))
+		fail_msg("%s", error);
+	if (dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result))
+		fail_msg("%s", result.reason);
+	assert_int_equal(result.mode, ATTACH_NATIVE);
+	if (!strstr(result.reason, "refuses extension programs"))
+		return dp;
+	assert_int_not_equal(program_on("veth0"), 0);
+	dataplane_close(dp);
+	assert_int_equal(dataplane_remove(PIN_DIR_OTHER), 0);
+	assert_int_equal(program_on("veth0"), 0);
+	return NULL;
+}
+
+static int programs_in_dispatcher(const char *name)
+{
+	struct xdp_multiprog *multi = xdp_multiprog__get_from_ifindex(index_of(name));
+	int count;
+
+	if (libxdp_get_error(multi))
+		return 0;
+	count = xdp_multiprog__is_legacy(multi) ? -1 : xdp_multiprog__program_count(multi);
+	xdp_multiprog__close(multi);
+	return count;
+}
+
+/* Ours joins the programs of others, follows itself at a restart without a gap, and leaves them behind alone. */
+static void test_dispatcher(void **state)
+{
+	struct dataplane *theirs = neighbour_new(), *dp = *state;
+	struct attach_result result;
+	uint32_t before;
+
+	if (!theirs) {
+		print_message("skip: this kernel refuses extension programs; the program stood alone and said so\n");
+		skip();
+	}
+	assert_int_equal(programs_in_dispatcher("veth0"), 1);
+	if (dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result))
+		fail_msg("%s", result.reason);
+	assert_int_equal(result.mode, ATTACH_NATIVE);
+	assert_non_null(strstr(result.reason, "shares veth0"));
+	assert_int_equal(programs_in_dispatcher("veth0"), 2);
+	before = program_on("veth0");
+
+	dataplane_close(dp); /* as by a kill */
+	assert_int_equal(program_on("veth0"), before);
+	*state = dp = dataplane_new();
+	assert_int_equal(dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result), 0);
+	assert_int_equal(programs_in_dispatcher("veth0"), 2);
+	assert_int_not_equal(program_on("veth0"), before);
+
+	assert_int_equal(dataplane_detach(dp, index_of("veth0"), "veth0"), 0);
+	assert_int_equal(programs_in_dispatcher("veth0"), 1);
+	assert_int_equal(dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result), 0);
+	dataplane_close(dp);
+	*state = NULL;
+	assert_int_equal(dataplane_remove(PIN_DIR), 0);
+	assert_int_equal(programs_in_dispatcher("veth0"), 1);
+	dataplane_close(theirs);
+	assert_int_equal(dataplane_remove(PIN_DIR_OTHER), 0);
+	assert_int_equal(program_on("veth0"), 0);
+}
+
+/* A dispatcher that may not be used is an occupied interface. */
+static void test_dispatcher_off(void **state)
+{
+	struct dataplane_options off = options;
+	struct dataplane *theirs = neighbour_new();
+	struct attach_result result;
+	struct dataplane *dp;
+	char error[256];
+
+	if (!theirs) {
+		print_message("skip: this kernel refuses extension programs\n");
+		skip();
+	}
+	dataplane_close(*state);
+	off.dispatcher = DISPATCHER_OFF;
+	assert_int_equal(dataplane_open(&off, &dp, error), 0);
+	*state = dp;
+	assert_int_equal(dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result), -EBUSY);
+	assert_non_null(strstr(result.reason, "agent.dispatcher is off"));
+	assert_int_equal(programs_in_dispatcher("veth0"), 1);
+	dataplane_close(theirs);
+	assert_int_equal(dataplane_remove(PIN_DIR_OTHER), 0);
+}
+
 /* The interface goes and comes again: its pin is of no use, and not in the way. */
 static void test_interface_replaced(void **state)
 {
@@ -254,6 +358,8 @@ int main(void)
 		ATTACH_TEST(test_mode_change),
 		ATTACH_TEST(test_occupied),
 		ATTACH_TEST(test_interface_replaced),
+		ATTACH_TEST(test_dispatcher),
+		ATTACH_TEST(test_dispatcher_off),
 		ATTACH_TEST(test_remove),
 		ATTACH_TEST(test_remove_leaves_others),
 	};

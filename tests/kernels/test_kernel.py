@@ -8,6 +8,7 @@ import pytest
 
 from lab import need, topology as at, traffic
 from lab.gateway import Gateway
+from lab.net import Lab
 from lab.scene import scene
 from lab.shell import BUILD, ROOT, run, wait_until
 
@@ -60,10 +61,12 @@ def test_tunnel(mode):
 
 def link_kind(kind):
     """Skips where the kernel has no such device."""
-    if run(["ip", "link", "add", "kindtest0", "type", kind, *(["id", "5", "link", "lo"] if kind == "vlan" else [])],
-           check=False).returncode:
-        pytest.skip(f"this kernel has no {kind} device")
-    run(["ip", "link", "del", "kindtest0"])
+    with Lab() as lab:
+        ns = lab.namespace("kind")
+        ns.ip("link add v0 type veth peer name v1")
+        more = {"vlan": ["link", "v0", "name", "kind0", "type", "vlan", "id", "5"]}.get(kind, ["kind0", "type", kind])
+        if ns.run("ip", "link", "add", *more, check=False).returncode:
+            pytest.skip(f"this kernel has no {kind} device")
 
 
 def tagged(ns, interface, vlan, addresses):

@@ -31,6 +31,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <linux/bpf.h>
+#include <linux/if_xdp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -211,15 +212,18 @@ static json_t *op_policy_remove(struct runner *r, const json_t *request)
 	return answer_of(policy_remove(r->policies, number(request, "id")));
 }
 
-/* An AF_XDP socket need not be bound to stand in an XSKMAP; the verdict is then a redirect that a test run does not
- * carry out. */
+/* An AF_XDP socket need not be bound to stand in an XSKMAP, though newer kernels want it to have a receive ring; the
+ * verdict is then a redirect that a test run does not carry out. */
 static json_t *op_socket(struct runner *r, const json_t *request)
 {
 	uint32_t fd_value;
+	int ring = 64;
 
 	if (r->socket_fd < 0)
 		r->socket_fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (r->socket_fd < 0)
+		return answer_of(-errno);
+	if (setsockopt(r->socket_fd, SOL_XDP, XDP_RX_RING, &ring, sizeof(ring)) && errno != EINVAL)
 		return answer_of(-errno);
 	fd_value = (uint32_t)r->socket_fd;
 	r->socket_key = number(request, "slot") * QUEUES_MAX;
