@@ -340,6 +340,13 @@ static int agent_on_signal(sd_event_source *source, const struct signalfd_siginf
 
 /* ---- start --------------------------------------------------------------------------------------------------- */
 
+static enum dispatcher_use dispatcher_use_of(const char *word)
+{
+	if (word && strcmp(word, "on") == 0)
+		return DISPATCHER_ON;
+	return word && strcmp(word, "off") == 0 ? DISPATCHER_OFF : DISPATCHER_AUTO;
+}
+
 static int agent_open_maps(struct agent *agent, const struct agent_options *options, char error[static 256])
 {
 	const struct dataplane_options dataplane = {
@@ -347,6 +354,7 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 		.sa_count = options->sa_count ? options->sa_count : SA_COUNT_DEFAULT,
 		.tunnel_count = options->tunnel_count ? options->tunnel_count : TUNNEL_COUNT_DEFAULT,
 		.policy_count = POLICY_COUNT_DEFAULT,
+		.dispatcher = dispatcher_use_of(options->dispatcher),
 	};
 	uint32_t sa_count, tunnel_count;
 	int err = dataplane_open(&dataplane, &agent->dataplane, error);

@@ -13,8 +13,9 @@ struct agent_options {
 	const char *socket_path;
 	const char *interfaces[INTERFACES_MAX];
 	uint32_t interface_count;
-	const char *xdp_mode; /* "auto", "native", "generic" */
-	uint32_t sa_count;    /* 0: default */
+	const char *xdp_mode;	/* "auto", "native", "generic" */
+	const char *dispatcher; /* "auto", "on", "off" */
+	uint32_t sa_count;	/* 0: default */
 	uint32_t tunnel_count;
 };
 

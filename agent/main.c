@@ -114,6 +114,7 @@ static bool options_from_file(struct agent_options *options, const struct config
 	if (!options->socket_path)
 		options->socket_path = agent->socket;
 	options->xdp_mode = agent->xdp_mode;
+	options->dispatcher = agent->dispatcher;
 	options->sa_count = agent->sa_count;
 	options->tunnel_count = agent->tunnel_count;
 	for (unsigned i = 0; !options->interface_count && i < agent->interfaces_count; i++) {

@@ -21,6 +21,7 @@ struct config_agent {
 	char *pin_dir;	   /* NULL: PIN_DIR_DEFAULT */
 	char *socket;	   /* NULL: AGENT_SOCKET_DEFAULT */
 	char *xdp_mode;	   /* "auto" (NULL), "native", "generic" */
+	char *dispatcher;  /* "auto" (NULL), "on", "off" */
 	uint32_t sa_count; /* 0: default */
 	uint32_t tunnel_count;
 	bool *mss_clamp; /* NULL: on */

@@ -28,6 +28,7 @@ static const cyaml_schema_field_t agent_fields[] = {
 	TEXT(config_agent, pin_dir, OPTIONAL),
 	TEXT(config_agent, socket, OPTIONAL),
 	TEXT(config_agent, xdp_mode, OPTIONAL),
+	TEXT(config_agent, dispatcher, OPTIONAL),
 	NUMBER(config_agent, sa_count),
 	NUMBER(config_agent, tunnel_count),
 	FLAG(config_agent, mss_clamp),

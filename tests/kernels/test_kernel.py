@@ -176,3 +176,51 @@ def test_equal_paths():
         works(s)
         now = [line for line in seen[used[0]].lines() if f"> {at.WAN_B[4]}" in line]
         assert len(now) - count < 3, "the path that went is still used"
+
+
+OTHER_PROGRAM = """\
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int other(struct xdp_md *ctx) { return XDP_PASS; }
+char gpl[] SEC("license") = "GPL";
+"""
+
+
+@pytest.mark.needs("xdp-loader", "clang")
+def test_dispatcher(tmp_path, monkeypatch):
+    """
+    A program of others runs under libxdp's dispatcher on both interfaces: the agent joins it, comes again after a kill
+    without anything in clear, and leaves it behind alone when it is detached.
+    """
+    (tmp_path / "other.c").write_text(OTHER_PROGRAM)
+    run(["clang", "-O2", "-g", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c", tmp_path / "other.c", "-o", tmp_path / "other.o"])
+    with scene(nat=False, start=False) as s:
+        monkeypatch.setenv("LIBXDP_BPFFS", str(s.a.pins.parent))  # `ip netns exec` hides the one below /sys
+
+        def loader(*argv, **options):
+            return s.site.a.run("xdp-loader", *argv, **options)
+
+        for name in ("lan0", "wan0"):
+            done = loader("load", "-m", "native", name, tmp_path / "other.o", check=False)
+            if done.returncode or "xdp_dispatcher" not in loader("status", name).stdout:
+                pytest.skip(f"no dispatcher here: {done.stderr.strip()[-200:]}")
+        s.start()
+        served = {i["name"]: i for i in s.a.cli("status")["interfaces"]}
+        assert served["wan0"]["mode"] == "native" and "shares wan0" in served["wan0"]["reason"], served["wan0"]
+        works(s)
+        capture = s.site.capture("b0")
+        for _ in range(2):
+            s.a.kill_agent()
+            assert s.ping(3, wait=1).received == 0
+            s.a.start_agent()
+            wait_until("the tunnel carries on", lambda: s.ping(1, wait=1).received, 20)
+        works(s)
+        assert capture.verdict().clean
+        status = loader("status", "wan0").stdout
+        assert status.count("classify") == 1 and "other" in status, status
+        s.a.ike.stop()
+        s.a.agent.stop()
+        assert s.a.spawn_agent("--detach").wait(30) == 0, s.a.agent.tail()
+        status = loader("status", "wan0").stdout
+        assert "classify" not in status and "other" in status, status
+        assert traffic.ping(s.site.a, at.ROUTER_A[4], 3).lost == 0

@@ -149,7 +149,7 @@ static void bad_files_are_explained(void **state)
 		{"agents: {}\n", "f.yaml:1: agents: unknown key; did you mean 'agent'? (known here: agent, ike, "
 				 "connections, secrets)"},
 		{"agent:\n  zzz: 1\n", "f.yaml:2: agent.zzz: unknown key; known here: interfaces, pin_dir, socket, "
-				       "xdp_mode, sa_count, tunnel_count, "
+				       "xdp_mode, dispatcher, sa_count, tunnel_count, "
 				       "mss_clamp"},
 		{"agent: {}\nike: {}\nagent: {}\n", "f.yaml:3: key 'agent' is given twice; first on line 1"},
 		{"agent: 5\n", "f.yaml:1: agent: a mapping (key: value) was expected, not a single value"},
@@ -167,6 +167,8 @@ static void bad_files_are_explained(void **state)
 		{"agent:\n  mss_clamp: maybe\n", "f.yaml:2: agent.mss_clamp: true or false was expected, not 'maybe'"},
 		{"agent:\n  xdp_mode: fast\n",
 			"f.yaml:2: agent.xdp_mode: auto, native or generic was expected, not 'fast'"},
+		{"agent:\n  dispatcher: maybe\n",
+			"f.yaml:2: agent.dispatcher: auto, on or off was expected, not 'maybe'"},
 		{"agent:\n  socket: here\n",
 			"f.yaml:2: agent.socket: an absolute path of at most 107 characters was expected, not 'here'"},
 		{"ike:\n  socket: \"/a\\u0001b\"\n",
