@@ -69,11 +69,12 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuz
 BENCHES := $(patsubst tools/bench/%.c,$(B)/tools/bench/%,$(wildcard tools/bench/*.c))
 MANPAGES := $(patsubst tools/man/%.scd,build/man/%,$(wildcard tools/man/*.scd))
 
-.PHONY: all help deps check check-root check-kernels demo bench fuzz lint install uninstall clean programs tests helpers fuzzers benches man
+.PHONY: all help deps check check-root check-kernels demo bench fuzz lint install uninstall clean programs tests kernel-tests helpers fuzzers benches man
 
 all: programs man ## build programs, BPF objects and man pages
 programs: $(PROGRAMS)
 tests: $(UNIT_TESTS) $(KERNEL_TESTS)
+kernel-tests: $(KERNEL_TESTS)
 helpers: $(HELPERS)
 fuzzers: $(FUZZERS)
 benches: $(BENCHES)
@@ -145,7 +146,7 @@ check-root: ## demo and check in a debootstrapped minimal root: SUITE=bookworm (
 	@tests/check-root $(or $(SUITE),bookworm)
 
 check-kernels: deps ## the data plane on Debian's kernels under QEMU (KERNELS="6.1 6.12 sid", SELECT=test names)
-	@$(MAKE) --no-print-directory -s -j$$(nproc) programs helpers tests
+	@$(MAKE) --no-print-directory -s -j$$(nproc) programs helpers kernel-tests
 	@KERNELS='$(KERNELS)' SELECT='$(SELECT)' tests/check-kernels
 
 demo: deps ## show the main job with real traffic (PEER=strongswan, KEEP=1)
