@@ -78,9 +78,14 @@ __noinline int policy_ask(struct policy_question *q)
 	if (!q || !lens)
 		return POLICY_ANSWER_NONE;
 	for (__u32 i = 0; i < POLICY_PROBES_MAX; i++) {
-		__u32 next = *(const volatile __u8 *)&lens->next[at];
+		__u32 next;
 		int answer;
 
+		/* `at` is in bounds; compared where it is used, Linux 6.1's verifier sees it too. */
+		asm volatile("" : "+r"(at));
+		if (at > POLICY_LENS_HEAD)
+			return POLICY_ANSWER_BUSY;
+		next = *(const volatile __u8 *)&lens->next[at];
 		if (next == 0 || next > POLICY_LENS_HEAD)
 			return POLICY_ANSWER_NONE;
 		at = next - 1;
