@@ -56,7 +56,7 @@ LIBS_base := -lcyaml -lyaml -lcrypto
 LIBS_bpf := -lbpf -lelf -lz
 LIBS_agent := -lxdp -lmnl -lcrypto -lsystemd -lcap
 LIBS_ike := -lcrypto -lsystemd -ljansson -lmicrohttpd -lcap
-LIBS_tools := -ljansson -lcurl
+LIBS_tools := -ljansson -lcurl -lmnl
 
 PROGRAMS := $(B)/espalier-agent $(B)/espalier-ike $(B)/espalier
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,$(G)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))

@@ -29,6 +29,8 @@ const struct command command_table[] = {
 	{"drops", "", "why packets died: reason, count, last time", 0, 0, drops_run},
 	{"events", "", "what happened lately, oldest first", 0, 0, events_run},
 	{"config", "check [FILE]", "check a configuration file without touching anything", 1, 2, config_run},
+	{"doctor", "", "look over kernel, host, interfaces and daemons: what is wrong, why, what to do", 0, 0,
+		doctor_run},
 	{"version", "", "version of this program and of the running daemon", 0, 0, version_run},
 	{"help", "[COMMAND]", "this list, or one command", 0, 1, help_run},
 };

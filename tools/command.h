@@ -70,6 +70,7 @@ int sas_run(const struct options *options, size_t count, char *const args[]);
 int drops_run(const struct options *options, size_t count, char *const args[]);
 int events_run(const struct options *options, size_t count, char *const args[]);
 int config_run(const struct options *options, size_t count, char *const args[]);
+int doctor_run(const struct options *options, size_t count, char *const args[]);
 int version_run(const struct options *options, size_t count, char *const args[]);
 int help_run(const struct options *options, size_t count, char *const args[]);
 

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Completion of espalier(8) for bash: commands, options, files, and the names of the running daemon's connections.
 
-_espalier_commands="status up down rekey reload sas drops events config version help"
+_espalier_commands="status up down rekey reload sas drops events config doctor version help"
 _espalier_options="--json --socket --config --watch --all --ike --timeout --help --version"
 
 # The values of KEY ("connection" or "child") in the daemon's status; nothing if it does not answer.
