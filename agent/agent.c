@@ -353,7 +353,7 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 		.pin_dir = options->pin_dir,
 		.sa_count = options->sa_count ? options->sa_count : SA_COUNT_DEFAULT,
 		.tunnel_count = options->tunnel_count ? options->tunnel_count : TUNNEL_COUNT_DEFAULT,
-		.policy_count = POLICY_COUNT_DEFAULT,
+		.policy_count = options->policy_count ? options->policy_count : POLICY_COUNT_DEFAULT,
 		.dispatcher = dispatcher_use_of(options->dispatcher),
 	};
 	uint32_t sa_count, tunnel_count;

@@ -17,6 +17,7 @@ struct agent_options {
 	const char *dispatcher; /* "auto", "on", "off" */
 	uint32_t sa_count;	/* 0: default */
 	uint32_t tunnel_count;
+	uint32_t policy_count;
 };
 
 struct agent;

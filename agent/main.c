@@ -117,6 +117,7 @@ static bool options_from_file(struct agent_options *options, const struct config
 	options->dispatcher = agent->dispatcher;
 	options->sa_count = agent->sa_count;
 	options->tunnel_count = agent->tunnel_count;
+	options->policy_count = agent->policy_count;
 	for (unsigned i = 0; !options->interface_count && i < agent->interfaces_count; i++) {
 		if (agent->interfaces_count > INTERFACES_MAX)
 			return false;

@@ -78,9 +78,12 @@ static int sadb_alloc_writer(struct sadb *db)
 {
 	if (!db->writable)
 		return 0;
-	db->retirements = calloc(db->entries[MAP_sa], sizeof(*db->retirements));
 	db->tunnel_deleted_ns = calloc(db->entries[MAP_tunnel], sizeof(*db->tunnel_deleted_ns));
-	return db->retirements && db->tunnel_deleted_ns ? 0 : -ENOMEM;
+	if (!db->tunnel_deleted_ns)
+		return -ENOMEM;
+	if (slot_ring_init(&db->sas_free, db->entries[MAP_sa]) || slot_ring_init(&db->sas_retired, db->entries[MAP_sa]))
+		return -ENOMEM;
+	return slot_ring_init(&db->tunnels_free, db->entries[MAP_tunnel]) ? -ENOMEM : 0;
 }
 
 static struct sadb *sadb_new(const char *pin_dir, bool writable)
@@ -137,10 +140,10 @@ void sadb_close(struct sadb *db)
 	map_munmap(db->policy_lens, db->entries[MAP_policy_lens], sizeof(struct policy_lens));
 	for (int map = 0; map < MAP_COUNT; map++)
 		own_close_(&db->fds[map]);
-	for (uint32_t i = 0; db->retirements && i < db->entries[MAP_sa]; i++)
-		free(db->retirements[i]);
-	free(db->retirements);
 	free(db->tunnel_deleted_ns);
+	slot_ring_clear(&db->sas_free);
+	slot_ring_clear(&db->sas_retired);
+	slot_ring_clear(&db->tunnels_free);
 	free(db->pin_dir);
 	free(db);
 }

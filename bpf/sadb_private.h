@@ -5,10 +5,11 @@
 
 #include "bpf/map_set.h"
 #include "bpf/sadb.h"
+#include "bpf/slot_ring.h"
 
 struct ring_buffer;
 
-/* Worker epochs at the moment a slot was retired. Heap; one per slot that waits. */
+/* Worker epochs at a moment when some slots were retired already. */
 struct retirement {
 	uint64_t epochs[WORKERS_MAX];
 };
@@ -28,10 +29,12 @@ struct sadb {
 
 	/* writer */
 	bool repaired;
-	uint32_t sa_cursor; /* where the search for a free slot goes on */
-	uint32_t tunnel_cursor;
-	struct retirement **retirements; /* by slot; NULL: none, or not yet taken */
-	uint64_t *tunnel_deleted_ns;	 /* by slot; 0: not deleted by this process */
+	struct slot_ring sas_free;    /* to be had at once */
+	struct slot_ring sas_retired; /* in the order in which they were retired */
+	uint32_t sas_waiting;	      /* how many of these, from the first, wait for `retirement` */
+	struct retirement retirement;
+	struct slot_ring tunnels_free; /* in the order in which they were deleted */
+	uint64_t *tunnel_deleted_ns;   /* by slot; 0: not deleted by this process */
 
 	/* events */
 	struct ring_buffer *ring;

@@ -59,18 +59,11 @@ static void slot_retire(struct sa *slot)
 
 /* ---- quiescence ---- */
 
-static void retirement_take(struct sadb *db, uint32_t index)
+static void epochs_take(const struct sadb *db, struct retirement *retirement)
 {
-	struct retirement *retirement = malloc(sizeof(*retirement));
-
-	/* Without memory the moment is taken later, when the slot is asked for: later is always safe. */
-	if (!retirement)
-		return;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < WORKERS_MAX; i++)
 		retirement->epochs[i] = __atomic_load_n(&db->workers[i].epoch, __ATOMIC_ACQUIRE);
-	free(db->retirements[index]);
-	db->retirements[index] = retirement;
 }
 
 static bool workers_moved_on(const struct sadb *db, const struct retirement *retirement)
@@ -84,18 +77,29 @@ static bool workers_moved_on(const struct sadb *db, const struct retirement *ret
 	return true;
 }
 
-/* May a retired slot be used again? A slot that an earlier writer retired starts its wait at the first question. */
-static bool slot_quiescent(struct sadb *db, uint32_t index)
+/* Give back the slots whose wait is over, and begin the wait of those retired since. They wait in batches: a moment
+ * later than a slot's own retirement is always safe. */
+static void retired_advance(struct sadb *db)
 {
-	if (!db->retirements[index])
-		retirement_take(db, index);
-	if (!db->retirements[index])
-		return false;
-	if (!workers_moved_on(db, db->retirements[index]) && agent_lock_held(db->pin_dir))
-		return false;
-	free(db->retirements[index]);
-	db->retirements[index] = NULL;
-	return true;
+	for (;;) {
+		if (db->sas_waiting && !workers_moved_on(db, &db->retirement) && agent_lock_held(db->pin_dir))
+			return;
+		for (; db->sas_waiting; db->sas_waiting--) {
+			slot_ring_put(&db->sas_free, slot_ring_first(&db->sas_retired));
+			slot_ring_drop_first(&db->sas_retired);
+		}
+		if (!db->sas_retired.count)
+			return;
+		epochs_take(db, &db->retirement);
+		db->sas_waiting = db->sas_retired.count;
+	}
+}
+
+static void slot_release(struct sadb *db, uint32_t index)
+{
+	slot_retire(&db->sas[index]);
+	slot_ring_put(&db->sas_retired, index);
+	retired_advance(db);
 }
 
 /* ---- repair ---- */
@@ -129,6 +133,20 @@ static void spi_index_repair(struct sadb *db)
 	}
 }
 
+/* Which slots are to be had. Those that an earlier writer retired wait as if they were retired now. */
+static void free_slots_collect(struct sadb *db)
+{
+	for (uint32_t i = 0; i < db->entries[MAP_sa]; i++) {
+		if (db->sas[i].state == SA_FREE)
+			slot_ring_put(&db->sas_free, i);
+		else if (db->sas[i].state == SA_RETIRED)
+			slot_ring_put(&db->sas_retired, i);
+	}
+	for (uint32_t i = 0; i < db->entries[MAP_tunnel]; i++)
+		if (db->tunnels[i].state == TUNNEL_FREE)
+			slot_ring_put(&db->tunnels_free, i);
+}
+
 /* Before the first change: retire what a writer that died left half-written. */
 static int writer_ready(struct sadb *db)
 {
@@ -145,6 +163,7 @@ static int writer_ready(struct sadb *db)
 		broken++;
 	}
 	spi_index_repair(db);
+	free_slots_collect(db);
 	if (broken)
 		log_warn("%u SAs were half-written by a daemon that died; they are gone", broken);
 	db->repaired = true;
@@ -153,33 +172,15 @@ static int writer_ready(struct sadb *db)
 
 /* ---- SAs ---- */
 
-static bool slot_usable(struct sadb *db, uint32_t index)
-{
-	switch (db->sas[index].state) {
-	case SA_FREE:
-		return true;
-	case SA_RETIRED:
-		return slot_quiescent(db, index);
-	default:
-		return false;
-	}
-}
-
-/* Goes around, so that a slot rests as long as possible. */
 static int slot_find(struct sadb *db, uint32_t *index)
 {
-	uint32_t count = db->entries[MAP_sa];
-
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t at = (db->sa_cursor + i) % count;
-
-		if (!slot_usable(db, at))
-			continue;
-		db->sa_cursor = (at + 1) % count;
-		*index = at;
-		return 0;
-	}
-	return -ENOSPC;
+	if (!db->sas_free.count)
+		retired_advance(db);
+	if (!db->sas_free.count)
+		return -ENOSPC;
+	*index = slot_ring_first(&db->sas_free);
+	slot_ring_drop_first(&db->sas_free);
+	return 0;
 }
 
 static int spi_insert(struct sadb *db, const struct spi_key *key, uint32_t index)
@@ -221,7 +222,7 @@ int sadb_add(struct sadb *db, const struct sa *sa, uint32_t *index)
 		return 0;
 	err = spi_insert(db, &key, *index);
 	if (err)
-		slot_retire(&db->sas[*index]);
+		slot_release(db, *index);
 	return err;
 }
 
@@ -243,8 +244,7 @@ int sadb_delete(struct sadb *db, uint32_t index)
 	if (slot->direction == SA_OUT && slot->tunnel < db->entries[MAP_tunnel] &&
 		db->tunnels[slot->tunnel].out_sa == index)
 		sadb_tunnel_switch(db, slot->tunnel, SA_NONE);
-	slot_retire(slot);
-	retirement_take(db, index);
+	slot_release(db, index);
 	return 0;
 }
 
@@ -288,21 +288,14 @@ static bool tunnel_rested(const struct sadb *db, uint32_t id, uint64_t now_ns)
 	return !deleted_ns || now_ns - deleted_ns >= TUNNEL_REST_NS;
 }
 
+/* The one that was deleted first; if it must rest still, so must all others. */
 static int tunnel_find(struct sadb *db, uint32_t *id)
 {
-	uint32_t count = db->entries[MAP_tunnel];
-	uint64_t now_ns = clock_now_ns();
-
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t at = (db->tunnel_cursor + i) % count;
-
-		if (db->tunnels[at].state != TUNNEL_FREE || !tunnel_rested(db, at, now_ns))
-			continue;
-		db->tunnel_cursor = (at + 1) % count;
-		*id = at;
-		return 0;
-	}
-	return -ENOSPC;
+	if (!db->tunnels_free.count || !tunnel_rested(db, slot_ring_first(&db->tunnels_free), clock_now_ns()))
+		return -ENOSPC;
+	*id = slot_ring_first(&db->tunnels_free);
+	slot_ring_drop_first(&db->tunnels_free);
+	return 0;
 }
 
 int sadb_tunnel_add(struct sadb *db, const struct tunnel *tunnel, uint32_t *id)
@@ -346,13 +339,14 @@ void sadb_tunnel_delete(struct sadb *db, uint32_t id)
 {
 	struct tunnel *slot = sadb_tunnel(db, id);
 
-	if (!slot || writer_ready(db))
+	if (!slot || writer_ready(db) || slot->state != TUNNEL_LIVE)
 		return;
 	sadb_tunnel_switch(db, id, SA_NONE);
 	generation_begin(&slot->generation);
 	slot->state = TUNNEL_FREE;
 	generation_end(&slot->generation);
 	db->tunnel_deleted_ns[id] = clock_now_ns();
+	slot_ring_put(&db->tunnels_free, id);
 }
 
 void sadb_tunnel_switch(struct sadb *db, uint32_t id, uint32_t index)

@@ -30,7 +30,7 @@ static void install_failed(struct daemon *d, const struct child_install *install
 	char text[256];
 
 	snprintf(text, sizeof(text), "the SAs could not be put into the maps: %s%s", strerror(-reason),
-		reason == -ENOSPC ? " (raise agent.sa_count or agent.tunnel_count)" : "");
+		reason == -ENOSPC ? " (raise agent.sa_count, agent.tunnel_count or agent.policy_count)" : "");
 	log_error("connection %s, child %s: %s", install->conn, install->child, text);
 	history_add(&d->history, "install-failed", install->conn, install->child, &install->remote, text);
 	if (d->failed_count == DAEMON_FAILED_MAX)

@@ -24,6 +24,7 @@ struct config_agent {
 	char *dispatcher;  /* "auto" (NULL), "on", "off" */
 	uint32_t sa_count; /* 0: default */
 	uint32_t tunnel_count;
+	uint32_t policy_count;
 	bool *mss_clamp; /* NULL: on */
 };
 

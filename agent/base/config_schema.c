@@ -31,6 +31,7 @@ static const cyaml_schema_field_t agent_fields[] = {
 	TEXT(config_agent, dispatcher, OPTIONAL),
 	NUMBER(config_agent, sa_count),
 	NUMBER(config_agent, tunnel_count),
+	NUMBER(config_agent, policy_count),
 	FLAG(config_agent, mss_clamp),
 	CYAML_FIELD_END,
 };
