@@ -13,6 +13,7 @@
 #include "agent/resolver.h"
 #include "agent/routes.h"
 #include "agent/suite_choice.h"
+#include "agent/tun_port.h"
 #include "agent/watch.h"
 #include "agent/worker.h"
 #include "agent/xsk_port.h"
@@ -52,7 +53,7 @@ struct agent {
 	struct route_resolver resolvers[WORKERS_MAX];
 	struct interface_options interface_options;
 	struct link_info host;
-	struct link_info host_peer;
+	struct host_policy *host_policy;
 	struct interface interfaces[INTERFACES_MAX];
 	uint32_t interface_count;
 	struct routes routes;
@@ -151,10 +152,9 @@ static void agent_check_interfaces(struct agent *agent)
 /* What an earlier agent served and this one does not is the host's own again. */
 static void agent_detach_others(struct agent *agent)
 {
-	int ifindexes[INTERFACES_MAX + 1];
+	int ifindexes[INTERFACES_MAX];
 	uint32_t count = 0;
 
-	ifindexes[count++] = (int)agent->host_peer.ifindex;
 	for (uint32_t i = 0; i < agent->interface_count; i++)
 		if (agent->interfaces[i].port)
 			ifindexes[count++] = (int)agent->interfaces[i].port->ifindex;
@@ -318,7 +318,7 @@ static void agent_on_message(void *context, struct control_client *client, const
 			agent_send_port(interface->port, interface->name,
 				interface->port ? interface->port->reason : interface->said, true, client);
 		}
-		agent_send_port(port_table_host(&agent->shared.ports), HOST_DEVICE_PEER, "", false, client);
+		agent_send_port(port_table_host(&agent->shared.ports), HOST_DEVICE, "", false, client);
 		return;
 	case AGENT_SUITES_QUERY:
 		agent_send_suites(client);
@@ -439,15 +439,18 @@ static int agent_start_workers(struct agent *agent)
 
 static int agent_make_host_device(struct agent *agent, char error[static 256])
 {
-	struct interface_options options = agent->interface_options;
+	int fds[WORKERS_MAX];
 	struct port *port;
-	int err = hostdev_make(&agent->netlink, agent->worker_count, &agent->host, &agent->host_peer, error);
+	int err = host_policy_new(agent->sadb, &agent->host_policy);
 
+	if (err) {
+		snprintf(error, 256, "the policies cannot be read: %s", strerror(-err));
+		return err;
+	}
+	err = hostdev_make(&agent->netlink, agent->worker_count, fds, &agent->host, error);
 	if (err)
 		return err;
-	options.peer_mac = agent->host.mac;
-	options.allow_native = options.allow_generic = true;
-	err = interface_open(&options, &agent->host_peer, HOST_SLOT, &port, error);
+	err = tun_port_open(&agent->host, HOST_SLOT, fds, agent->worker_count, agent->host_policy, &agent->umem, &port);
 	if (err)
 		return err;
 	agent_put_port(agent, HOST_SLOT, port);
@@ -503,7 +506,7 @@ static int agent_make_ground(struct agent *agent, char error[static 256])
 	agent->shared.mailbox = &agent->mailbox;
 	agent->worker_count = agent_count_workers(agent, &queues);
 	agent->shared.worker_count = agent->worker_count;
-	sockets = queues + agent->worker_count + SPARE_SOCKETS;
+	sockets = queues + SPARE_SOCKETS;
 	err = umem_init(&agent->umem, sockets * XSK_CHUNKS + agent->worker_count * (CHUNKS_PER_WORKER + HANDOVER_MAX));
 	if (err) {
 		snprintf(error, 256, "no memory for %u sockets' packets: %s", sockets, strerror(-err));
@@ -625,6 +628,7 @@ void agent_stop(struct agent *agent)
 	control_close(&agent->control);
 	for (uint32_t slot = 0; slot < PORTS_MAX; slot++)
 		port_free(port_table_find(&agent->shared.ports, slot));
+	host_policy_free(agent->host_policy);
 	routes_clear(&agent->routes);
 	sd_event_unref(agent->event);
 	mailbox_clear(&agent->mailbox);

@@ -35,9 +35,8 @@
 #define AGENT_RULE_OTHERS     4504u
 #define AGENT_RULE_UNBOUND    4505u
 #define AGENT_RULE_END	      4506u
-#define HOST_DEVICE	      "ipsec0"	/* host side: routes point here */
-#define HOST_DEVICE_PEER      "ipsec0p" /* the agent's end */
-#define HOST_DEVICE_MTU	      1400u	/* until a tunnel says otherwise; leaves room for IPv6 + UDP + ESP in 1500 */
+#define HOST_DEVICE	      "ipsec0" /* routes point here */
+#define HOST_DEVICE_MTU	      1400u    /* until a tunnel says otherwise; leaves room for IPv6 + UDP + ESP in 1500 */
 
 enum agent_message_kind {
 	AGENT_ROUTE_ADD = 1, /* IKE -> agent: send `prefix` into the host device; idempotent, counted per prefix */

@@ -68,11 +68,21 @@ static void vlan_tag_put(struct frame *frame, uint16_t vlan_id, uint16_t *type)
 	*type = ETHERTYPE_VLAN;
 }
 
+/* Into the batch of a port. */
+static void forward_queue(struct worker *worker, const struct port *port, const struct frame *frame)
+{
+	struct tx_batch *batch = &worker->out[port->slot];
+
+	batch->frames[batch->count++] = *frame;
+	worker->out_pending |= 1u << port->slot;
+	if (batch->count == PORT_BATCH)
+		forward_flush_port(worker, port->slot);
+}
+
 /* Put the link header before the packet and queue it on a port. */
 static enum drop_reason forward_transmit(struct worker *worker, const struct port *port, struct frame *frame,
 	const uint8_t destination[6], const uint8_t source[6], uint16_t vlan_id)
 {
-	struct tx_batch *batch = &worker->out[port->slot];
 	uint16_t type = frame->data[0] >> 4 == 4 ? ETHERTYPE_V4 : ETHERTYPE_V6;
 	uint8_t *link;
 
@@ -85,10 +95,7 @@ static enum drop_reason forward_transmit(struct worker *worker, const struct por
 	memcpy(link + 6, source, 6);
 	link[12] = (uint8_t)(type >> 8);
 	link[13] = (uint8_t)type;
-	batch->frames[batch->count++] = *frame;
-	worker->out_pending |= 1u << port->slot;
-	if (batch->count == PORT_BATCH)
-		forward_flush_port(worker, port->slot);
+	forward_queue(worker, port, frame);
 	return DROP_NONE;
 }
 
@@ -98,7 +105,8 @@ enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
 
 	if (!host)
 		return DROP_PORT_DOWN;
-	return forward_transmit(worker, host, frame, host->peer_mac, host->mac, 0);
+	forward_queue(worker, host, frame);
+	return DROP_NONE;
 }
 
 /* A protected packet that leaves by an interface of the host: the kernel carries it, under the mark, so that it meets

@@ -20,6 +20,9 @@
 #define JUMBO_SIZE     16384u
 #define JUMBO_DATA_MAX (JUMBO_SIZE - FRAME_HEADROOM - FRAME_TAILROOM)
 
+/* A packet_meta.kind that comes from a port and not from XDP: refused, `index` is the enum drop_reason. */
+#define META_REFUSED 0xffu
+
 struct frame {
 	uint8_t *chunk; /* start of the buffer */
 	uint8_t *data;	/* first byte of the packet as it stands: link header, or network header after frame_pull */

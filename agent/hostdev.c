@@ -3,32 +3,48 @@
 
 #include "agent/base/log.h"
 #include "agent/base/own.h"
+#include "agent/tun.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
 #include <linux/if_link.h>
-#include <linux/veth.h>
+#include <linux/pkt_sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define ROUTE_PROTOCOL 145  /* marks our routes in `ip route` */
-#define THROW_METRIC   4500 /* behind a tunnel's route of the same prefix */
-#define THROWS_AT_ONCE 64
+#define NOWHERE_METRIC 4499 /* behind a tunnel's route of the same prefix */
+#define THROW_METRIC   4500 /* behind both */
+#define ROUTES_AT_ONCE 64
 #define REQUEST_BUFFER uint8_t buffer[NETLINK_REQUEST_BYTES] __attribute__((aligned(8)))
 
-/* Settings of the host's side. A file may be missing (a kernel without IPv6): then there is nothing to set. */
+/* The prefixes of the tunnels' routes; while the device is changed they lead nowhere instead of elsewhere. */
+struct hostdev_kept {
+	struct ip_prefix *prefixes; /* owned */
+	uint32_t count;
+};
+
+static void hostdev_keep(struct netlink *netlink, struct hostdev_kept *kept);
+static void hostdev_restore(struct netlink *netlink, uint32_t ifindex, const struct hostdev_kept *kept);
+static void hostdev_kept_clear(struct hostdev_kept *kept);
+
+/* Settings of the device. A file may be missing (a kernel without IPv6): then there is nothing to set. */
 static const struct {
 	const char *path;
 	const char *value;
 } settings[] = {
-	{"/proc/sys/net/ipv4/conf/" HOST_DEVICE "/rp_filter", "0"},
+	{"/proc/sys/net/ipv4/conf/" HOST_DEVICE "/rp_filter", "2"},    /* any source to which there is a way at all */
 	{"/proc/sys/net/ipv4/conf/" HOST_DEVICE "/accept_local", "1"}, /* our own ICMP errors to the host */
 	{"/proc/sys/net/ipv4/conf/" HOST_DEVICE "/send_redirects", "0"},
+	/* Without an agent there is no carrier. Its routes hold all the same: no other way is taken meanwhile. */
+	{"/proc/sys/net/ipv4/conf/" HOST_DEVICE "/ignore_routes_with_linkdown", "0"},
+	{"/proc/sys/net/ipv6/conf/" HOST_DEVICE "/ignore_routes_with_linkdown", "0"},
 	{"/proc/sys/net/ipv6/conf/" HOST_DEVICE "/addr_gen_mode", "1"}, /* none */
 	{"/proc/sys/net/ipv6/conf/" HOST_DEVICE "/accept_ra", "0"},
-	{"/proc/sys/net/ipv6/conf/" HOST_DEVICE_PEER "/disable_ipv6", "1"},
 };
 
 static void hostdev_settings(void)
@@ -41,38 +57,6 @@ static void hostdev_settings(void)
 	}
 }
 
-static void put_link(struct nlmsghdr *request, const char *name, uint32_t queues)
-{
-	mnl_attr_put_strz(request, IFLA_IFNAME, name);
-	mnl_attr_put_u32(request, IFLA_MTU, HOST_DEVICE_LINK_MTU);
-	mnl_attr_put_u32(request, IFLA_NUM_TX_QUEUES, queues);
-	mnl_attr_put_u32(request, IFLA_NUM_RX_QUEUES, queues);
-}
-
-static int hostdev_create(struct netlink *netlink, uint32_t queues)
-{
-	REQUEST_BUFFER;
-	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-	struct ifinfomsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
-	struct nlattr *info, *data, *peer;
-
-	request->nlmsg_type = RTM_NEWLINK;
-	request->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
-	body->ifi_flags = IFF_NOARP;
-	body->ifi_change = IFF_NOARP;
-	put_link(request, HOST_DEVICE, queues);
-	info = mnl_attr_nest_start(request, IFLA_LINKINFO);
-	mnl_attr_put_strz(request, IFLA_INFO_KIND, "veth");
-	data = mnl_attr_nest_start(request, IFLA_INFO_DATA);
-	peer = mnl_attr_nest_start(request, VETH_INFO_PEER);
-	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
-	put_link(request, HOST_DEVICE_PEER, queues);
-	mnl_attr_nest_end(request, peer);
-	mnl_attr_nest_end(request, data);
-	mnl_attr_nest_end(request, info);
-	return netlink_do(netlink, request);
-}
-
 static int hostdev_up(struct netlink *netlink, uint32_t ifindex)
 {
 	REQUEST_BUFFER;
@@ -81,49 +65,106 @@ static int hostdev_up(struct netlink *netlink, uint32_t ifindex)
 
 	request->nlmsg_type = RTM_NEWLINK;
 	body->ifi_index = (int)ifindex;
-	body->ifi_flags = IFF_UP | IFF_NOARP;
-	body->ifi_change = IFF_UP | IFF_NOARP;
+	body->ifi_flags = IFF_UP;
+	body->ifi_change = IFF_UP;
 	mnl_attr_put_u32(request, IFLA_MTU, HOST_DEVICE_LINK_MTU);
+	mnl_attr_put_u32(request, IFLA_TXQLEN, HOST_DEVICE_TX_QUEUE);
 	return netlink_do(netlink, request);
 }
 
-/* The pair that an earlier agent left: its queues follow the workers where the kernel allows. */
-static void hostdev_adopt(uint32_t queues)
+/* The device has a ring of its own per queue; a queue before it, for each of the 256 that it might have, would only
+ * cost. A kernel that does not want this keeps its default. */
+static void hostdev_queue_off(struct netlink *netlink, uint32_t ifindex)
 {
-	if (link_queues(HOST_DEVICE_PEER) == queues)
-		return;
-	if (!link_set_queues(HOST_DEVICE_PEER, queues) || !link_set_queues(HOST_DEVICE, queues))
-		log_warn("%s keeps its %u queues for %u workers; `espalier-agent --detach` first gives it the right "
-			 "number",
-			HOST_DEVICE, link_queues(HOST_DEVICE_PEER), queues);
+	REQUEST_BUFFER;
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct tcmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+	int err;
+
+	request->nlmsg_type = RTM_NEWQDISC;
+	request->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+	body->tcm_ifindex = (int)ifindex;
+	body->tcm_parent = TC_H_ROOT;
+	mnl_attr_put_strz(request, TCA_KIND, "noqueue");
+	err = netlink_do(netlink, request);
+	if (err)
+		log_debug("%s keeps its default queue: %s", HOST_DEVICE, strerror(-err));
 }
 
-int hostdev_make(struct netlink *netlink, uint32_t queues, struct link_info *host, struct link_info *peer,
-	char error[static 256])
+static int hostdev_delete(struct netlink *netlink, const struct link_info *link)
 {
+	REQUEST_BUFFER;
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct ifinfomsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+
+	request->nlmsg_type = RTM_DELLINK;
+	body->ifi_index = (int)link->ifindex;
+	return netlink_do(netlink, request);
+}
+
+/* The device that agents before version 0.2 made: one end of a veth pair. */
+static bool hostdev_is_old(struct netlink *netlink, const struct link_info *link)
+{
+	struct link_info peer;
+
+	return strcmp(link->kind, "veth") == 0 && netlink_link(netlink, HOST_DEVICE "p", &peer) == 0 &&
+	       strcmp(peer.kind, "veth") == 0;
+}
+
+/* A TUN device of several queues that stays: what tun_open makes, and no other program's. */
+static bool hostdev_is_ours(const struct link_info *link)
+{
+	return strcmp(link->kind, "tun") == 0 && link->tun_stays;
+}
+
+static void fds_close(int *fds, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+static int hostdev_attach(uint32_t queues, int *fds, char error[static 256])
+{
+	for (uint32_t i = 0; i < queues; i++) {
+		fds[i] = tun_open(HOST_DEVICE);
+		if (fds[i] >= 0)
+			continue;
+		if (fds[i] == -EINVAL || fds[i] == -EBUSY)
+			snprintf(error, 256, "an interface %s exists that is not ours; remove or rename it",
+				HOST_DEVICE);
+		else
+			snprintf(error, 256, "the host device %s cannot be made: %s%s", HOST_DEVICE, strerror(-fds[i]),
+				fds[i] == -ENOENT ? " (/dev/net/tun; is the kernel's module tun there?)" : "");
+		fds_close(fds, i);
+		return fds[i];
+	}
+	return 0;
+}
+
+int hostdev_make(struct netlink *netlink, uint32_t queues, int *fds, struct link_info *host, char error[static 256])
+{
+	struct hostdev_kept kept = {0};
 	int err = netlink_link(netlink, HOST_DEVICE, host);
 
+	if (!err && hostdev_is_old(netlink, host)) {
+		hostdev_keep(netlink, &kept);
+		hostdev_delete(netlink, host);
+	}
+	err = hostdev_attach(queues, fds, error);
 	if (err) {
-		err = hostdev_create(netlink, queues);
-		if (err) {
-			snprintf(error, 256, "the host device %s cannot be made: %s", HOST_DEVICE, strerror(-err));
-			return err;
-		}
-		netlink_link(netlink, HOST_DEVICE, host);
-	} else if (strcmp(host->kind, "veth") == 0) {
-		hostdev_adopt(queues);
+		hostdev_kept_clear(&kept);
+		return err;
 	}
-	if (strcmp(host->kind, "veth") != 0 || netlink_link(netlink, HOST_DEVICE_PEER, peer)) {
-		snprintf(error, 256, "an interface %s exists that is not ours; remove or rename it", HOST_DEVICE);
-		return -EEXIST;
-	}
+	err = netlink_link(netlink, HOST_DEVICE, host);
 	hostdev_settings();
-	if (!link_checksum_offload_off(HOST_DEVICE))
-		log_debug("%s keeps checksum offload; the agent completes checksums itself", HOST_DEVICE);
-	err = hostdev_up(netlink, peer->ifindex);
+	hostdev_queue_off(netlink, host->ifindex);
 	err = err ? err : hostdev_up(netlink, host->ifindex);
-	if (err)
+	if (err) {
 		snprintf(error, 256, "the host device %s cannot be brought up: %s", HOST_DEVICE, strerror(-err));
+		fds_close(fds, queues);
+	}
+	hostdev_restore(netlink, host->ifindex, &kept);
+	hostdev_kept_clear(&kept);
 	return err;
 }
 
@@ -327,25 +368,35 @@ static struct nlmsghdr *route_request(
 	body->rtm_family = family_of(&prefix->addr);
 	body->rtm_dst_len = prefix->len;
 	body->rtm_protocol = type == RTM_NEWROUTE ? ROUTE_PROTOCOL : RTPROT_UNSPEC;
-	body->rtm_scope = type == RTM_DELROUTE ? RT_SCOPE_NOWHERE
-			  : kind == RTN_THROW  ? RT_SCOPE_UNIVERSE
-					       : RT_SCOPE_LINK;
+	body->rtm_scope = type == RTM_DELROUTE	? RT_SCOPE_NOWHERE
+			  : kind == RTN_UNICAST ? RT_SCOPE_LINK
+						: RT_SCOPE_UNIVERSE;
 	body->rtm_type = kind;
 	mnl_attr_put_u32(request, RTA_TABLE, prefix->len ? AGENT_ROUTE_TABLE : AGENT_ROUTE_TABLE_ALL);
 	mnl_attr_put(request, RTA_DST, addr_len(&prefix->addr), prefix->addr.bytes);
-	if (kind == RTN_THROW)
-		mnl_attr_put_u32(request, RTA_PRIORITY, THROW_METRIC);
+	if (kind == RTN_THROW || kind == RTN_UNREACHABLE)
+		mnl_attr_put_u32(request, RTA_PRIORITY, kind == RTN_THROW ? THROW_METRIC : NOWHERE_METRIC);
 	return request;
+}
+
+/* Should the device be down, gone, or without carrier on a host that does not like that: nowhere, and not elsewhere. */
+static int hostdev_nowhere(struct netlink *netlink, uint16_t type, uint16_t flags, const struct ip_prefix *prefix)
+{
+	REQUEST_BUFFER;
+
+	return netlink_do(netlink, route_request(buffer, type, RTN_UNREACHABLE, flags, prefix));
 }
 
 int hostdev_route_add(struct netlink *netlink, uint32_t ifindex, const struct hostdev_route *route)
 {
 	REQUEST_BUFFER;
-	struct nlmsghdr *request =
-		route_request(buffer, RTM_NEWROUTE, RTN_UNICAST, NLM_F_CREATE | NLM_F_REPLACE, &route->prefix);
+	struct nlmsghdr *request;
 	struct nlattr *metrics;
-	int err;
+	int err = hostdev_nowhere(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &route->prefix);
 
+	if (err)
+		return err;
+	request = route_request(buffer, RTM_NEWROUTE, RTN_UNICAST, NLM_F_CREATE | NLM_F_REPLACE, &route->prefix);
 	mnl_attr_put_u32(request, RTA_OIF, ifindex);
 	metrics = mnl_attr_nest_start(request, RTA_METRICS);
 	mnl_attr_put_u32(request, RTAX_MTU, HOST_DEVICE_MTU);
@@ -365,8 +416,10 @@ int hostdev_route_add(struct netlink *netlink, uint32_t ifindex, const struct ho
 int hostdev_route_delete(struct netlink *netlink, const struct ip_prefix *prefix)
 {
 	REQUEST_BUFFER;
+	int err = netlink_do(netlink, route_request(buffer, RTM_DELROUTE, RTN_UNICAST, 0, prefix));
 
-	return netlink_do(netlink, route_request(buffer, RTM_DELROUTE, RTN_UNICAST, 0, prefix));
+	hostdev_nowhere(netlink, RTM_DELROUTE, 0, prefix);
+	return err;
 }
 
 int hostdev_throw_add(struct netlink *netlink, const struct ip_prefix *prefix)
@@ -477,32 +530,75 @@ int hostdev_sources_each(struct netlink *netlink, hostdev_each_fn fn, void *cont
 	return netlink_ask(netlink, request, walk_rule, &walk);
 }
 
+/* ---- a new device in place of an old one --------------------------------------------------------------------- */
+
+static void kept_collect(const struct ip_prefix *prefix, enum agent_route_use use, void *context)
+{
+	struct hostdev_kept *kept = context;
+	struct ip_prefix *grown;
+
+	if (use != ROUTE_TUNNEL)
+		return;
+	grown = reallocarray(kept->prefixes, kept->count + 1, sizeof(*grown));
+	if (!grown)
+		return;
+	kept->prefixes = grown;
+	kept->prefixes[kept->count++] = *prefix;
+}
+
+static void hostdev_keep(struct netlink *netlink, struct hostdev_kept *kept)
+{
+	hostdev_routes_each(netlink, kept_collect, kept);
+	for (uint32_t i = 0; i < kept->count; i++)
+		hostdev_nowhere(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &kept->prefixes[i]);
+}
+
+static void hostdev_restore(struct netlink *netlink, uint32_t ifindex, const struct hostdev_kept *kept)
+{
+	for (uint32_t i = 0; i < kept->count; i++) {
+		const struct hostdev_route route = {.prefix = kept->prefixes[i]};
+
+		hostdev_route_add(netlink, ifindex, &route);
+	}
+}
+
+static void hostdev_kept_clear(struct hostdev_kept *kept)
+{
+	free(kept->prefixes);
+	*kept = (struct hostdev_kept){0};
+}
+
 /* ---- removal ------------------------------------------------------------------------------------------------- */
 
-struct throws {
+struct left {
 	uint32_t count;
-	struct ip_prefix prefixes[THROWS_AT_ONCE];
+	struct ip_prefix prefixes[ROUTES_AT_ONCE];
+	enum agent_route_use uses[ROUTES_AT_ONCE];
 };
 
-static void throws_collect(const struct ip_prefix *prefix, enum agent_route_use use, void *context)
+static void left_collect(const struct ip_prefix *prefix, enum agent_route_use use, void *context)
 {
-	struct throws *throws = context;
+	struct left *left = context;
 
-	if (use == ROUTE_LOCAL && throws->count < THROWS_AT_ONCE)
-		throws->prefixes[throws->count++] = *prefix;
+	if (left->count == ROUTES_AT_ONCE)
+		return;
+	left->prefixes[left->count] = *prefix;
+	left->uses[left->count++] = use;
 }
 
 /* Routes that name no device do not go with it. */
-static void hostdev_throws_remove(struct netlink *netlink)
+static void hostdev_left_remove(struct netlink *netlink)
 {
-	struct throws throws;
+	struct left left;
 	uint32_t gone;
 
 	do {
-		throws.count = gone = 0;
-		hostdev_routes_each(netlink, throws_collect, &throws);
-		for (uint32_t i = 0; i < throws.count; i++)
-			gone += hostdev_throw_delete(netlink, &throws.prefixes[i]) == 0;
+		left.count = gone = 0;
+		hostdev_routes_each(netlink, left_collect, &left);
+		for (uint32_t i = 0; i < left.count; i++)
+			gone += (left.uses[i] == ROUTE_LOCAL
+						? hostdev_throw_delete(netlink, &left.prefixes[i])
+						: hostdev_nowhere(netlink, RTM_DELROUTE, 0, &left.prefixes[i])) == 0;
 	} while (gone);
 }
 
@@ -519,19 +615,13 @@ static void hostdev_family_remove(struct netlink *netlink, uint8_t addr_family)
 
 int hostdev_remove(struct netlink *netlink)
 {
-	REQUEST_BUFFER;
-	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct link_info host;
 	int err = 0;
 
-	hostdev_throws_remove(netlink);
-	if (netlink_link(netlink, HOST_DEVICE, &host) == 0 && strcmp(host.kind, "veth") == 0) {
-		struct ifinfomsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
-
-		request->nlmsg_type = RTM_DELLINK;
-		body->ifi_index = (int)host.ifindex;
-		err = netlink_do(netlink, request);
-	}
+	if (netlink_link(netlink, HOST_DEVICE, &host) == 0 &&
+		(hostdev_is_ours(&host) || hostdev_is_old(netlink, &host)))
+		err = hostdev_delete(netlink, &host);
+	hostdev_left_remove(netlink);
 	hostdev_family_remove(netlink, IP_V4);
 	hostdev_family_remove(netlink, IP_V6);
 	return err;

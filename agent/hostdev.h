@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host device: a veth pair, `ipsec0` for the host and `ipsec0p` for the agent. The kernel's routes of protected
- * networks (table AGENT_ROUTE_TABLE, asked for all but AGENT_MARK; full tunnels: contract.h) point to ipsec0; what the
- * agent sends by ipsec0p arrives in the host's stack.
+ * The host device `ipsec0`: a TUN device whose queues are the agent's. The kernel's routes of protected networks (table
+ * AGENT_ROUTE_TABLE, asked for all but AGENT_MARK; full tunnels: contract.h) point to it; what the agent writes to it
+ * arrives in the host's stack. It stays when the agent dies, with its addresses and routes: its packets are dropped
+ * then.
  */
 #ifndef ESPALIER_AGENT_HOSTDEV_H
 #define ESPALIER_AGENT_HOSTDEV_H
@@ -13,19 +14,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The link itself takes what a tunnel may bring (the largest MTU that native XDP on veth allows for frames of one page
- * is about 3500); the routes carry HOST_DEVICE_MTU, so that the host's own packets fit. */
-#define HOST_DEVICE_LINK_MTU 3440u
+/* The link itself takes what the largest tunnel carries; the routes have HOST_DEVICE_MTU, so that the host's own
+ * packets fit every one. */
+#define HOST_DEVICE_LINK_MTU 9001u
+#define HOST_DEVICE_TX_QUEUE 1000u /* packets that wait for the agent, large ones too, per queue */
 
 /*
- * Make the pair with `queues` queues, or adopt it if it is there (routes on it are kept), and bring it up. `host` and
- * `peer` tell what it became. -EEXIST: the name is taken by something else. On failure `error` gets a sentence.
+ * Make the device, or adopt it if it is there (addresses and routes on it are kept), attach `queues` queues, whose
+ * descriptors the caller closes (tun.h), and bring it up. `host` tells what it became. The veth pair of an older agent
+ * is replaced, without a moment in which its networks had another way. On failure no queue is attached and `error` gets
+ * a sentence; -EINVAL, -EBUSY: the name is taken by something else.
  */
-int hostdev_make(struct netlink *netlink, uint32_t queues, struct link_info *host, struct link_info *peer,
-	char error[static 256]);
+int hostdev_make(struct netlink *netlink, uint32_t queues, int *fds, struct link_info *host, char error[static 256]);
 /* The rules that send all but marked packets to the table; harmless if they are there. */
 int hostdev_rules_add(struct netlink *netlink);
-/* The pair (and with it its routes) and the rules go. */
+/* The device (and with it its routes) and the rules go. */
 int hostdev_remove(struct netlink *netlink);
 
 struct hostdev_route {

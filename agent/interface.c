@@ -61,7 +61,7 @@ static void interface_merging_off(const struct interface_options *options, const
 static int interface_attach(const struct interface_options *options, const struct link_info *link, struct port *port,
 	char error[static 256])
 {
-	struct port_info info = {.slot = port->slot, .flags = port->host ? PORT_HOST : 0};
+	struct port_info info = {.slot = port->slot};
 	bool native = options->allow_native && !link_is_bond(link);
 	struct attach_result result = {0};
 	int err;
@@ -90,7 +90,7 @@ static int interface_attach(const struct interface_options *options, const struc
 /* A socket on every queue. One that the kernel refuses leaves the whole port unusable: its packets would die unseen. */
 static int interface_sockets(const struct interface_options *options, struct port *port, char error[static 256])
 {
-	bool zero_copy = port->mode == ATTACH_NATIVE && !port->host;
+	bool zero_copy = port->mode == ATTACH_NATIVE;
 
 	for (uint32_t i = 0; i < port->queue_count; i++) {
 		int err = xsk_queue_open(
@@ -132,10 +132,6 @@ int interface_open(const struct interface_options *options, const struct link_in
 	memcpy(port->mac, link->mac, sizeof(port->mac));
 	atomic_store(&port->mtu, link->mtu);
 	atomic_store(&port->up, link->up);
-	if (options->peer_mac) {
-		port->host = true;
-		memcpy(port->peer_mac, options->peer_mac, sizeof(port->peer_mac));
-	}
 	port->queue_count = link_queues(link->name);
 	if (port->queue_count > QUEUES_MAX) {
 		snprintf(error, 256, "%s has %u queues, at most %u can be served: `ethtool -L %s combined %u`",

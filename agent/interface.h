@@ -16,7 +16,6 @@ struct interface_options {
 	uint32_t worker_count;
 	bool allow_native;
 	bool allow_generic;
-	const uint8_t *peer_mac; /* the host device: link address of its host side; NULL for others */
 };
 
 /*

@@ -104,15 +104,30 @@ static int link_vlan_attr(const struct nlattr *attr, void *context)
 	return MNL_CB_OK;
 }
 
+static int link_tun_attr(const struct nlattr *attr, void *context)
+{
+	uint16_t type = mnl_attr_get_type(attr);
+	unsigned *stays = context;
+
+	if ((type == IFLA_TUN_PERSIST || type == IFLA_TUN_MULTI_QUEUE) && mnl_attr_get_u8(attr))
+		(*stays)++;
+	return MNL_CB_OK;
+}
+
 /* The kernel names the kind before its data. */
 static int link_kind_attr(const struct nlattr *attr, void *context)
 {
 	struct link_info *link = context;
+	unsigned stays = 0;
 
 	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
 		snprintf(link->kind, sizeof(link->kind), "%.15s", mnl_attr_get_str(attr));
 	else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA && strcmp(link->kind, "vlan") == 0)
 		return mnl_attr_parse_nested(attr, link_vlan_attr, link);
+	else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA && strcmp(link->kind, "tun") == 0) {
+		mnl_attr_parse_nested(attr, link_tun_attr, &stays);
+		link->tun_stays = stays == 2;
+	}
 	return MNL_CB_OK;
 }
 
@@ -302,27 +317,6 @@ uint32_t link_queues(const char *name)
 		return 1;
 	queues = channels.combined_count + channels.rx_count;
 	return queues ? queues : 1;
-}
-
-bool link_set_queues(const char *name, uint32_t queues)
-{
-	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
-
-	if (!link_ethtool(name, &channels))
-		return false;
-	channels.cmd = ETHTOOL_SCHANNELS;
-	if (channels.max_combined)
-		channels.combined_count = queues;
-	else
-		channels.rx_count = channels.tx_count = queues;
-	return link_ethtool(name, &channels);
-}
-
-bool link_checksum_offload_off(const char *name)
-{
-	struct ethtool_value value = {.cmd = ETHTOOL_STXCSUM, .data = 0};
-
-	return link_ethtool(name, &value);
 }
 
 bool link_merging_off(const char *name)

@@ -39,6 +39,7 @@ struct link_info {
 	uint32_t lower;		/* the device below (of a VLAN device); of a veth its peer; 0: none */
 	uint16_t vlan_id;	/* kind "vlan" */
 	uint16_t vlan_protocol; /* EtherType of its tag, host order */
+	bool tun_stays;		/* a TUN device of several queues that outlives them */
 };
 
 /* The link of this name, or of this index. -ENODEV. */
@@ -63,10 +64,6 @@ int netlink_addresses(struct netlink *netlink, struct local_addr **list, uint32_
 
 /* Receive queues of an interface in use (ETHTOOL_GCHANNELS), 1 if it does not say. */
 uint32_t link_queues(const char *name);
-/* Ask for `queues` of them. False: it does not offer that many. */
-bool link_set_queues(const char *name, uint32_t queues);
-/* Checksums are to be complete when a packet is sent by this interface. */
-bool link_checksum_offload_off(const char *name);
 /* Received packets are to be handed up one by one, not merged into large ones (GRO, LRO). */
 bool link_merging_off(const char *name);
 

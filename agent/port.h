@@ -24,10 +24,11 @@
 
 struct port_queue;
 
-/* Packets that died before the worker could see them, since the last time it was asked. */
+/* Packets that died out of the worker's sight, since the last time it was asked. */
 struct port_lost {
-	uint64_t rx_full;  /* the receive ring was full */
-	uint64_t no_frame; /* there was no chunk to receive into */
+	uint64_t rx_full;    /* the receive ring was full */
+	uint64_t no_frame;   /* there was no chunk to receive into */
+	uint64_t tx_refused; /* taken to be sent, but the interface was down or gone */
 };
 
 struct port_ops {
@@ -52,8 +53,7 @@ struct port {
 	uint32_t ifindex;
 	char name[IF_NAMESIZE];
 	uint8_t mac[6];
-	bool host;	     /* the host device's far end: its peer is the host itself */
-	uint8_t peer_mac[6]; /* host: link address of ipsec0 */
+	bool host; /* the host device: behind it is the host itself, and packets have no link header */
 	_Atomic uint32_t mtu;
 	_Atomic bool up;
 	uint32_t queue_count;

@@ -96,6 +96,8 @@ static void turn_begin(struct worker *worker, struct frame *frames, uint32_t cou
 			reason = in_icmp(worker, frame);
 		else if (frame->meta.kind == META_PLAIN_OUT)
 			reason = out_begin(worker, frame);
+		else if (frame->meta.kind == META_REFUSED)
+			reason = (enum drop_reason)frame->meta.index;
 		else
 			reason = DROP_XDP_ERROR;
 		if (reason)

@@ -94,6 +94,7 @@ void worker_sweep(struct worker *worker)
 			port_lost(port->queues[i], &lost);
 			worker_count_lost(worker, DROP_RX_FULL, lost.rx_full);
 			worker_count_lost(worker, DROP_NO_FRAME, lost.no_frame);
+			worker_count_lost(worker, DROP_PORT_DOWN, lost.tx_refused);
 		}
 	}
 }

@@ -398,6 +398,9 @@ struct policy6 {
 #define POLICY_LENS_HEAD 129u
 struct policy_lens {
 	__u8 next[136];
+	/* One more after every change of an entry or of the list, and when a writer begins: whoever remembers answers
+	 * asks again then. */
+	__u64 changes;
 };
 
 /* ---- ports and workers --------------------------------------------------------------------------------------- */

@@ -45,6 +45,12 @@ struct policy_ops {
 
 /* ---- maps ---- */
 
+/* Remembered answers are old now. */
+static void change_tell(struct policy_set *set, unsigned family)
+{
+	__atomic_fetch_add(&set->db->policy_lens[family].changes, 1, __ATOMIC_RELEASE);
+}
+
 static unsigned family_index(const struct policy_prefix *prefix)
 {
 	return prefix->family == 4 ? 0 : 1;
@@ -93,6 +99,7 @@ static int entry_write(struct policy_set *set, struct policy_node *node, union p
 		set->installed_count[family]++;
 	}
 	policy_lens_insert(&set->db->policy_lens[family], prefix->len);
+	change_tell(set, family);
 	return 0;
 }
 
@@ -121,6 +128,7 @@ static int entry_delete(struct policy_set *set, struct policy_node *node)
 	}
 	if (!set->installed[family][prefix->len])
 		policy_lens_remove(&set->db->policy_lens[family], prefix->len);
+	change_tell(set, family);
 	return 0;
 }
 
@@ -155,6 +163,7 @@ static void lens_repair(struct policy_set *set, unsigned family)
 		else
 			policy_lens_remove(&set->db->policy_lens[family], (uint8_t)len);
 	}
+	change_tell(set, family);
 }
 
 /* ---- changes ---- */

@@ -55,5 +55,8 @@ int policy_remove(struct policy_set *set, __u32 id);
  * may ask.
  */
 int policy_lookup(const struct sadb *db, const struct policy_question *question, uint32_t *tunnel);
+/* Another number once a policy has changed, never 0. Read before an answer that is to be remembered is asked for: as
+ * long as the number is the same, so is the answer. Costs two loads. */
+uint64_t policy_changes(const struct sadb *db);
 
 #endif

@@ -60,3 +60,9 @@ int policy_lookup(const struct sadb *db, const struct policy_question *question,
 	*tunnel = answer == POLICY_PROTECT ? q.tunnel : TUNNEL_NONE;
 	return answer;
 }
+
+uint64_t policy_changes(const struct sadb *db)
+{
+	return 1 + __atomic_load_n(&db->policy_lens[0].changes, __ATOMIC_ACQUIRE) +
+	       __atomic_load_n(&db->policy_lens[1].changes, __ATOMIC_ACQUIRE);
+}

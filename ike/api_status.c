@@ -257,10 +257,11 @@ static json_t *interfaces_json(const struct agent_link *link)
 	const struct agent_message *ports = agent_link_ports(link, &count);
 
 	for (unsigned i = 0; i < count; i++) {
+		const char *mode = ports[i].port.mode <= ATTACH_GENERIC ? modes[ports[i].port.mode] : "none";
 		json_t *port = json_object();
 
 		json_set_text(port, "name", ports[i].port.ifname);
-		json_set_text(port, "mode", ports[i].port.mode <= ATTACH_GENERIC ? modes[ports[i].port.mode] : "none");
+		json_set_text(port, "mode", ports[i].port.host && ports[i].port.ifindex ? "tun" : mode);
 		json_object_set_new(port, "zero_copy", json_boolean(ports[i].port.zero_copy));
 		json_set_count(port, "queues", ports[i].port.queues);
 		json_object_set_new(port, "host", json_boolean(ports[i].port.host));

@@ -44,12 +44,15 @@ static void print_interface(const json_t *interface)
 	sheet_block("interface", SHEET_PLAIN, field_text(interface, "name", "?"));
 	if (none)
 		sheet_field_coloured("mode", SHEET_BAD, "not served");
+	else if (field_true(interface, "host"))
+		sheet_field("mode", "host device, large packets, %llu queue%s",
+			(unsigned long long)field_count(interface, "queues"),
+			field_count(interface, "queues") == 1 ? "" : "s");
 	else
-		sheet_field("mode", "XDP %s, %s, %llu queue%s%s", mode,
+		sheet_field("mode", "XDP %s, %s, %llu queue%s", mode,
 			field_true(interface, "zero_copy") ? "zero copy" : "copying",
 			(unsigned long long)field_count(interface, "queues"),
-			field_count(interface, "queues") == 1 ? "" : "s",
-			field_true(interface, "host") ? ", host device" : "");
+			field_count(interface, "queues") == 1 ? "" : "s");
 	if (*field_text(interface, "reason", ""))
 		sheet_field_coloured(
 			"reason", none ? SHEET_BAD : SHEET_FAINT, "%s", field_text(interface, "reason", ""));

@@ -493,13 +493,18 @@ static void test_policy_lookup(void **state)
 			       web = question4(v4(10, 2, 3, 5), 443), later = web;
 	struct policy_set *set;
 	uint32_t wide_id, narrow_id;
+	uint64_t changes;
 
 	assert_int_equal(policy_set_new(f->db, &set), 0);
+	changes = policy_changes(f->db);
+	assert_int_not_equal(changes, 0);
 	lookup_expect(f->db, &near, POLICY_ANSWER_NONE, TUNNEL_NONE);
+	assert_int_equal(policy_changes(f->db), changes);
 	narrow.remote[0].port_first = narrow.remote[0].port_last = 443;
 	narrow.priority = 5;
 	narrow.action = POLICY_DISCARD;
 	assert_int_equal(policy_add(set, &wide, &wide_id), 0);
+	assert_true(policy_changes(f->db) > changes);
 	assert_int_equal(policy_add(set, &narrow, &narrow_id), 0);
 	later.has_ports = 0;
 	later.later = 1;
@@ -507,7 +512,9 @@ static void test_policy_lookup(void **state)
 	lookup_expect(f->db, &far, POLICY_ANSWER_NONE, TUNNEL_NONE);
 	lookup_expect(f->db, &web, POLICY_DISCARD, TUNNEL_NONE);
 	lookup_expect(f->db, &later, POLICY_PROTECT, 1); /* by the wide one, which has no ports */
+	changes = policy_changes(f->db);
 	assert_int_equal(policy_remove(set, wide_id), 0);
+	assert_true(policy_changes(f->db) > changes);
 	lookup_expect(f->db, &later, POLICY_ANSWER_PORTS, TUNNEL_NONE);
 	lookup_expect(f->db, &near, POLICY_ANSWER_NONE, TUNNEL_NONE);
 	assert_int_equal(policy_remove(set, narrow_id), 0);

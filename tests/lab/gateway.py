@@ -58,6 +58,7 @@ class Gateway:
     """
 
     kind = "espalier"
+    agent_program = BUILD / "espalier-agent"
 
     def __init__(self, ns, tunnels, interfaces=("lan0", "wan0"), agent=None, ike=None):
         self.ns = ns
@@ -98,7 +99,7 @@ class Gateway:
         self.start_ike()
 
     def spawn_agent(self, *options, env=None):
-        return self.ns.spawn(BUILD / "espalier-agent", "-c", self.config, *options, log=self.dir / "agent.log", env=env)
+        return self.ns.spawn(self.agent_program, "-c", self.config, *options, log=self.dir / "agent.log", env=env)
 
     def start_agent(self):
         with Notify(self.dir / "agent.notify") as notify:
