@@ -5,6 +5,7 @@ The lab: network namespaces, gateways, peers and captures for tests, demo and be
     shell.py     run commands, background processes, wait for a condition
     net.py       Lab (everything a run makes, and its removal), Namespace
     topology.py  Site: client - gateway A - router (NAT) - gateway B - server
+    star.py      Star: a hub, its spokes, and remote clients
     tunnel.py    Tunnel: one tunnel described once, for whichever program serves an end of it
     gateway.py   Gateway: espalier-agent and espalier-ike in a namespace
     charon.py    Charon: strongSwan in a namespace or in a Uml

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where gateways stand: a hub between its spokes, remote clients with one address each, a gateway with one arm."""
+
+import os
+from contextlib import contextmanager
+
+import pytest
+
+from lab import need, star, topology as at, traffic
+from lab.capture import MARKER
+from lab.gateway import Gateway
+from lab.net import Lab
+from lab.shell import wait_until
+from lab.topology import Site
+from lab.tunnel import pair
+
+pytestmark = pytest.mark.needs(*need.GATEWAY)
+
+
+def carries(from_ns, to_ns, to):
+    """Pings and TCP that arrive whole, from one namespace to an address of another."""
+    wait_until("a first packet", lambda: traffic.ping(from_ns, to, 1, wait=1).received)
+    for size in (56, 1000, 1300):
+        assert traffic.ping(from_ns, to, 5, size=size).lost == 0, f"{size} bytes"
+    data = MARKER + os.urandom(300000)
+    with traffic.Echo(to_ns, to):
+        assert traffic.tcp_echo(from_ns, to, data) == data
+
+
+@contextmanager
+def running(**options):
+    with Lab() as lab:
+        made = star.Star(lab, **options)
+        try:
+            made.start()
+            yield made
+        except BaseException:
+            print(made.logs())
+            raise
+
+
+def test_hub_and_spokes():
+    """To the hub's network, to the hub itself, and from spoke to spoke through two tunnels; the hub counts one hop."""
+    with running(spokes=2) as s:
+        seen = [s.capture(name) for name in ("hub0", "s1", "s2")]
+        for version in (4, 6):
+            carries(s.clients[1], s.server, star.SERVER[version])
+            carries(s.clients[2], s.hub_ns, star.HUB_LAN[version])
+            carries(s.clients[1], s.clients[2], s.address(2, version))
+            carries(s.clients[2], s.clients[1], s.address(1, version))
+            carries(s.namespaces[1], s.clients[2], s.address(2, version))
+        hops = s.clients[1].run("ping", "-n", "-c", "1", "-W", "2", s.address(2, 4)).stdout
+        assert "ttl=61" in hops  # spoke, hub, spoke
+        for capture in seen:
+            verdict = capture.verdict()
+            assert verdict.clean and verdict.counts["ESP"] > 100, str(verdict)
+        bad = {r: n for r, n in s.hub.drops().items() if n and r not in ("POLICY_NONE", "TX_FULL", "NEIGHBOR_PENDING")}
+        assert not bad, bad
+
+
+def test_one_spoke_is_down():
+    """What is for it dies at the hub, counted, and in clear nowhere; the others go on."""
+    with running(spokes=2) as s:
+        carries(s.clients[1], s.clients[2], s.address(2, 4))
+        s.ends[2].stop()
+        s.hub.down("s2")
+        seen = [s.capture(name) for name in ("hub0", "s2")]
+        assert traffic.ping(s.clients[1], s.address(2, 4), 5, wait=1).received == 0
+        assert traffic.ping(s.clients[1], star.SERVER[4], 5).lost == 0
+        for capture in seen:
+            verdict = capture.verdict()
+            assert verdict.clean, str(verdict)
+
+
+def test_remote_clients():
+    """Hosts with one inner address: to the network behind the gateway, from it, and to each other."""
+    with running(spokes=0, singles=2) as s:
+        seen = s.capture("hub0")
+        for version in (4, 6):
+            for k in (1, 2):
+                carries(s.clients[k], s.server, star.SERVER[version])
+                carries(s.server, s.clients[k], s.address(k, version))
+            carries(s.clients[1], s.clients[2], s.address(2, version))
+        verdict = seen.verdict()
+        assert verdict.clean and verdict.counts["ESP"] > 100, str(verdict)
+
+
+def test_one_arm():
+    """
+    A stands beside the router, on one link: plaintext comes and goes by the interface by which ESP goes and comes.
+    """
+    with Lab() as lab:
+        site = Site(lab, nat=False)
+        # The client hangs on the router, which sends to A what is for B's networks.
+        site.client.ip("link del eth0")
+        lab.link((site.client, "eth0", ["10.1.0.2/16", "fd01::2/64"]), (site.router, "c0", ["10.1.0.1/16", "fd01::1/64"]))
+        site.client.ip("route add default via 10.1.0.1", "route add default via fd01::1")
+        site.router.ip(f"route del {at.INNER_A4} via {at.WAN_A[4]}", f"route del {at.INNER_A6} via {at.WAN_A[6]}",
+                       f"route replace {at.INNER_B4} via {at.WAN_A[4]}", f"route replace {at.INNER_B6} via {at.WAN_A[6]}")
+        a, b = pair(site, 4, (4, 6))
+        gateways = [Gateway(site.b, b), Gateway(site.a, a, interfaces=("wan0",))]
+        for gateway in gateways:
+            gateway.start()
+        gateways[1].up()
+        seen = site.capture("b0")
+        for version in (4, 6):
+            carries(site.client, site.server, at.SERVER[version])
+            carries(site.server, site.client, at.CLIENT[version])
+        verdict = seen.verdict()
+        assert verdict.clean and verdict.counts["ESP"] > 100, str(verdict)
+        gateways[1].kill_agent()  # closed, and the router has no other way
+        assert traffic.ping(site.client, at.SERVER[4], 3, wait=1).received == 0
