@@ -9,6 +9,7 @@ The lab: network namespaces, gateways, peers and captures for tests, demo and be
     tunnel.py    Tunnel: one tunnel described once, for whichever program serves an end of it
     gateway.py   Gateway: espalier-agent and espalier-ike in a namespace
     charon.py    Charon: strongSwan in a namespace or in a Uml
+    xfrm.py      the same SAs by hand for an agent (sa_put) and for a Linux kernel (ip xfrm)
     uml.py       Uml: another Linux kernel (User Mode Linux) on a namespace's interface
     capture.py   Capture: what was on a wire, and whether anything of it was readable
     traffic.py   pings, iperf3, a marker that must never be seen in clear

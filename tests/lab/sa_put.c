@@ -6,7 +6,8 @@
  *   local=ADDR remote=ADDR          outer addresses
  *   local_ts=PREFIX remote_ts=PREFIX
  *   spi_in=N spi_out=N
- *   suite=aes256gcm16               or aes128gcm16, aes256-sha256
+ *   suite=aes256gcm16               or any other of the agent's suites by its name: aes256-sha256, null-sha1 ...
+ *   protocol=esp|ah mode=tunnel|transport  esn=0|1
  *   key_in=BYTE key_out=BYTE        every byte of the keys, salt included
  *   udp=PORT                        ESP in UDP between these ports (both ends)
  *   replay=BITS (1024), mtu=N, soft_packets=N, hard_packets=N, clamp=0|1 (1)
@@ -18,11 +19,13 @@
 #include "agent/base/addr.h"
 #include "agent/base/own.h"
 #include "agent/contract.h"
+#include "agent/suite.h"
 #include "bpf/policy.h"
 #include "bpf/sadb.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,20 +79,43 @@ static struct ip_prefix selector_of(const char *key, struct selector *out)
 	return prefix;
 }
 
+static bool is_ah(void)
+{
+	return strcmp(value_of("protocol", "esp"), "ah") == 0;
+}
+
+static uint8_t mode_of(void)
+{
+	return strcmp(value_of("mode", "tunnel"), "transport") == 0 ? SA_TRANSPORT : SA_TUNNEL;
+}
+
+static const struct esp_suite *suite_of(void)
+{
+	const char *name = value_of("suite", "aes256gcm16");
+	const struct esp_suite *suite;
+
+	for (unsigned i = 0; (suite = is_ah() ? ah_suite_at(i) : esp_suite_at(i)); i++)
+		if (strcmp(suite->name, name) == 0)
+			return suite;
+	fprintf(stderr, "sa_put: suite=%s is none of the agent's\n", name);
+	exit(2);
+}
+
 static struct sa sa_of(uint32_t tunnel, enum sa_direction direction)
 {
 	bool in = direction == SA_IN;
 	uint8_t key = (uint8_t)number_of(in ? "key_in" : "key_out", in ? "0x11" : "0x22");
-	const char *suite = value_of("suite", "aes256gcm16");
+	const struct esp_suite *suite = suite_of();
 	unsigned long udp = number_of("udp", "0");
-	struct sa sa = {.direction = (uint8_t)direction, .protocol = 50, .mode = SA_TUNNEL, .tunnel = tunnel};
+	struct sa sa = {.direction = (uint8_t)direction, .mode = mode_of(), .tunnel = tunnel};
 	uint32_t spi = (uint32_t)number_of(in ? "spi_in" : "spi_out", "0");
 
 	sa.spi = (__be32)htonl(spi);
-	sa.encr = strcmp(suite, "aes256-sha256") == 0 ? 12 : 20;
-	sa.encr_key_bits = strcmp(suite, "aes128gcm16") == 0 ? 128 : 256;
-	sa.integ = sa.encr == 12 ? 12 : 0;
-	sa.flags = number_of("clamp", "1") ? SA_MSS_CLAMP : 0;
+	sa.protocol = is_ah() ? IPPROTO_AH : IPPROTO_ESP;
+	sa.encr = suite->encr;
+	sa.encr_key_bits = suite->encr_key_bits;
+	sa.integ = suite->integ;
+	sa.flags = (uint16_t)((number_of("clamp", "1") ? SA_MSS_CLAMP : 0) | (number_of("esn", "0") ? SA_ESN : 0));
 	if (udp) {
 		sa.flags |= SA_UDP_ENCAP;
 		sa.local_port = sa.remote_port = (uint16_t)udp;
@@ -100,10 +126,9 @@ static struct sa sa_of(uint32_t tunnel, enum sa_direction direction)
 	sa.mtu = (uint32_t)number_of("mtu", "0");
 	sa.soft_packets = number_of("soft_packets", "0");
 	sa.hard_packets = number_of("hard_packets", "0");
-	memset(sa.encr_key, key, sa.encr_key_bits / 8);
-	memset(sa.salt, key, sizeof(sa.salt));
-	if (sa.integ)
-		memset(sa.integ_key, key, 32);
+	memset(sa.encr_key, key, suite->encr_key_len);
+	memset(sa.salt, key, suite->salt_len);
+	memset(sa.integ_key, key, suite->integ_key_len);
 	return sa;
 }
 
@@ -140,7 +165,7 @@ static int fail(const char *what, int err)
 int main(int argc, char **argv)
 {
 	struct policy policy = {.action = POLICY_PROTECT, .priority = 100, .local_count = 1, .remote_count = 1};
-	struct tunnel tunnel = {.mode = SA_TUNNEL, .local_count = 1, .remote_count = 1};
+	struct tunnel tunnel = {.local_count = 1, .remote_count = 1};
 	struct policy_set *policies;
 	struct ip_prefix remote;
 	uint32_t id, in, out, policy_id;
@@ -155,6 +180,7 @@ int main(int argc, char **argv)
 	err = sadb_open(argv[1], true, &db);
 	if (err)
 		return fail(argv[1], err);
+	tunnel.mode = mode_of();
 	selector_of("local_ts", &tunnel.local[0]);
 	remote = selector_of("remote_ts", &tunnel.remote[0]);
 	err = sadb_tunnel_add(db, &tunnel, &id);
