@@ -42,7 +42,8 @@ static enum drop_reason tunnel_begin(
 	if (inner->family == 6)
 		memcpy(label, frame->data + 1, sizeof(label));
 	put_ah(frame_push(frame, place->len), ctx, place->len, next_header);
-	outer_put(ctx, frame, inner, label);
+	frame_push(frame, ctx->outer_len);
+	outer_put(ctx, frame->data, frame->len, inner, label);
 	return DROP_NONE;
 }
 

@@ -37,7 +37,7 @@ static inline uint32_t bundle_run(const struct bundle *bundle, uint32_t first)
 /* The packet in `frame`, which has begun with the job at index `count`, joins. There must be room. */
 static inline void bundle_add(struct bundle *bundle, const struct frame *frame, struct sa_slot *slot)
 {
-	bundle->frames[bundle->count] = *frame;
+	frame_copy(&bundle->frames[bundle->count], frame);
 	bundle->slots[bundle->count] = slot;
 	bundle->count++;
 }

@@ -59,13 +59,6 @@ uint64_t checksum_add(uint64_t sum, const void *data, uint32_t len)
 	return sum;
 }
 
-uint16_t checksum_fold(uint64_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
-
 uint64_t checksum_pseudo(const struct inner *inner, uint8_t protocol, uint32_t len)
 {
 	uint64_t sum = checksum_add(0, inner->source, inner_addr_len(inner));

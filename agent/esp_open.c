@@ -8,8 +8,11 @@
 #include "agent/transport.h"
 #include "agent/wire.h"
 
+#include <endian.h>
 #include <netinet/in.h>
 #include <string.h>
+
+#define TRAILER_WORD 8u
 
 /* The UDP header right before the SPI has its own idea of where the packet ends. */
 static enum drop_reason check_udp(const struct frame *frame, uint32_t *end)
@@ -84,7 +87,8 @@ enum drop_reason esp_open_begin(struct sa_context *ctx, struct frame *frame, uin
 {
 	enum drop_reason reason = open_begin(ctx, frame, now_ns, job);
 
-	sa_context_count_drop(ctx, reason);
+	if (reason != DROP_NONE)
+		sa_context_count_drop(ctx, reason);
 	return reason;
 }
 
@@ -132,20 +136,36 @@ void esp_open_mark(struct sa_context *ctx, const struct frame *frames, const str
 		reasons[i] = mark(ctx, &frames[i], &jobs[i]);
 	sequence_unlock(ctx);
 	for (uint32_t i = 0; i < count; i++)
-		sa_context_count_drop(ctx, reasons[i]);
+		if (reasons[i] != DROP_NONE)
+			sa_context_count_drop(ctx, reasons[i]);
+}
+
+/* Padding of few bytes, by one load: before the text stands at least the ESP header. */
+static bool padding_good(const uint8_t *end, uint32_t padding)
+{
+	uint32_t shift = 8 * (TRAILER_WORD - ESP_TRAILER_LEN - padding);
+	uint64_t mask = ((UINT64_C(1) << 8 * padding) - 1) << shift, last;
+
+	memcpy(&last, end - TRAILER_WORD, sizeof(last));
+	return ((le64toh(last) ^ UINT64_C(0x060504030201) << shift) & mask) == 0;
 }
 
 /* Take padding and trailer off (RFC 4303 2.4). Padding is 1, 2, 3 ... */
 static enum drop_reason take_trailer(struct frame *frame, uint8_t *next_header)
 {
 	const uint8_t *end = frame->data + frame->len;
-	uint32_t padding = end[-2];
+	uint32_t padding = end[-2], checked = 0;
 	const uint8_t *at;
 
 	if (padding + ESP_TRAILER_LEN > frame->len)
 		return DROP_PADDING_BAD;
 	at = end - ESP_TRAILER_LEN - padding;
-	for (uint32_t i = 0; i < padding; i++) {
+	if (padding <= TRAILER_WORD - ESP_TRAILER_LEN) {
+		if (!padding_good(end, padding))
+			return DROP_PADDING_BAD;
+		checked = padding;
+	}
+	for (uint32_t i = checked; i < padding; i++) {
 		if (at[i] != i + 1)
 			return DROP_PADDING_BAD;
 	}

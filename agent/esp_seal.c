@@ -8,19 +8,33 @@
 #include "agent/wire.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <netinet/in.h>
 #include <string.h>
 
-/* Padding 1, 2, 3 ..., its length and the next header (RFC 4303 2.4-2.6) behind the inner packet. */
-static void put_trailer(struct frame *frame, uint32_t padding, uint8_t next_header)
-{
-	uint8_t *at = frame->data + frame->len;
+#define TRAILER_WORD 8u
+#define ICV_LEN_MIN  8u /* of all suites */
 
+_Static_assert(
+	TRAILER_WORD <= ICV_LEN_MIN + ESP_TRAILER_LEN, "a trailer is stored as a word within the room for the ICV");
+
+/* Padding 1, 2, 3 ..., its length and the next header (RFC 4303 2.4-2.6) behind the inner packet. */
+static void put_trailer(uint8_t *at, uint32_t padding, uint8_t next_header)
+{
+	uint64_t whole;
+
+	/* In one store where it fits: behind it there is room for the ICV. */
+	if (padding <= TRAILER_WORD - ESP_TRAILER_LEN) {
+		whole = (UINT64_C(0x060504030201) & ((UINT64_C(1) << 8 * padding) - 1)) |
+			(uint64_t)(padding | (uint32_t)next_header << 8) << 8 * padding;
+		whole = htole64(whole);
+		memcpy(at, &whole, sizeof(whole));
+		return;
+	}
 	for (uint32_t i = 1; i <= padding; i++)
 		*at++ = (uint8_t)i;
 	*at++ = (uint8_t)padding;
 	*at = next_header;
-	frame->len += padding + ESP_TRAILER_LEN;
 }
 
 /* Before and behind `len` bytes of plaintext; false: there is no room. `*padding` fills the last block. */
@@ -56,21 +70,24 @@ static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame
 	uint8_t next_header, struct esp_job *job)
 {
 	const struct esp_suite *suite = ctx->suite;
-	uint32_t before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len;
-	uint32_t padding, tfc = ctx->tunnel.options.tfc_pad ? tfc_len(ctx, inner->len) : 0;
-	uint8_t label[3] = {0};
+	uint32_t before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len, len = inner->len;
+	uint32_t padding, tfc = ctx->tunnel.options.tfc_pad ? tfc_len(ctx, len) : 0;
+	uint8_t label[3] = {0}, *packet = frame->data;
 
-	if (!fits(ctx, frame, inner->len, before, tfc, &padding))
+	if (!fits(ctx, frame, len, before, tfc, &padding))
 		return DROP_TOO_BIG;
 	if (inner->family == 6)
-		memcpy(label, frame->data + 1, sizeof(label));
-	memset(frame->data + frame->len, 0, tfc);
-	frame->len += tfc;
-	put_trailer(frame, padding, next_header);
-	fill_job(ctx, job, frame->data - ESP_HEADER_LEN - suite->iv_len, frame->len);
-	frame_push(frame, ESP_HEADER_LEN + suite->iv_len);
-	frame->len += suite->icv_len;
-	outer_put(ctx, frame, inner, label);
+		memcpy(label, packet + 1, sizeof(label));
+	if (tfc) {
+		memset(packet + len, 0, tfc);
+		len += tfc;
+	}
+	put_trailer(packet + len, padding, next_header);
+	len += padding + ESP_TRAILER_LEN;
+	fill_job(ctx, job, packet - ESP_HEADER_LEN - suite->iv_len, len);
+	frame->data = packet - before;
+	frame->len = before + len + suite->icv_len;
+	outer_put(ctx, frame->data, frame->len, inner, label);
 	return DROP_NONE;
 }
 
@@ -93,7 +110,8 @@ static enum drop_reason transport_begin(
 	payload_len = inner->len - place.header_len;
 	if (!fits(ctx, frame, payload_len, before, 0, &padding))
 		return DROP_TOO_BIG;
-	put_trailer(frame, padding, place.protocol);
+	put_trailer(frame->data + frame->len, padding, place.protocol);
+	frame->len += padding + ESP_TRAILER_LEN;
 	frame_push(frame, before);
 	memmove(frame->data, frame->data + before, place.header_len);
 	udp = frame->data + place.header_len;
@@ -133,7 +151,8 @@ enum drop_reason esp_seal_begin(
 {
 	enum drop_reason reason = seal_begin(ctx, frame, inner, now_ns, job);
 
-	sa_context_count_drop(ctx, reason);
+	if (reason != DROP_NONE)
+		sa_context_count_drop(ctx, reason);
 	return reason;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/forward.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -68,34 +69,36 @@ static void vlan_tag_put(struct frame *frame, uint16_t vlan_id, uint16_t *type)
 	*type = ETHERTYPE_VLAN;
 }
 
-/* Into the batch of a port. */
-static void forward_queue(struct worker *worker, const struct port *port, const struct frame *frame)
+/* Into the batch of a port, with `len` bytes of link header at the front. */
+static void forward_queue(struct worker *worker, const struct port *port, const struct frame *frame, uint32_t len)
 {
 	struct tx_batch *batch = &worker->out[port->slot];
+	struct frame *queued = &batch->frames[batch->count++];
 
-	batch->frames[batch->count++] = *frame;
+	frame_copy(queued, frame);
+	queued->data = frame->data - len;
+	queued->len = frame->len + len;
 	worker->out_pending |= 1u << port->slot;
 	if (batch->count == PORT_BATCH)
 		forward_flush_port(worker, port->slot);
 }
 
-/* Put the link header before the packet and queue it on a port. */
-static enum drop_reason forward_transmit(struct worker *worker, const struct port *port, struct frame *frame,
-	const uint8_t destination[6], const uint8_t source[6], uint16_t vlan_id)
+enum drop_reason forward_transmit(
+	struct worker *worker, const struct port *port, struct frame *frame, const struct next_hop *hop)
 {
 	uint16_t type = frame->data[0] >> 4 == 4 ? ETHERTYPE_V4 : ETHERTYPE_V6;
 	uint8_t *link;
 
-	if (frame_headroom(frame) < LINK_HEADER_LEN + (vlan_id ? VLAN_TAG_LEN : 0))
+	if (frame_headroom(frame) < LINK_HEADER_LEN + VLAN_TAG_LEN)
 		return DROP_TOO_BIG;
-	if (vlan_id)
-		vlan_tag_put(frame, vlan_id, &type);
-	link = frame_push(frame, LINK_HEADER_LEN);
-	memcpy(link, destination, 6);
-	memcpy(link + 6, source, 6);
-	link[12] = (uint8_t)(type >> 8);
-	link[13] = (uint8_t)type;
-	forward_queue(worker, port, frame);
+	if (hop->vlan_id)
+		vlan_tag_put(frame, hop->vlan_id, &type);
+	link = frame->data - LINK_HEADER_LEN;
+	memcpy(link, hop->destination_mac, 6);
+	memcpy(link + 6, hop->source_mac, 6);
+	type = htobe16(type);
+	memcpy(link + 12, &type, sizeof(type));
+	forward_queue(worker, port, frame, LINK_HEADER_LEN);
 	return DROP_NONE;
 }
 
@@ -105,7 +108,7 @@ enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
 
 	if (!host)
 		return DROP_PORT_DOWN;
-	forward_queue(worker, host, frame);
+	forward_queue(worker, host, frame, 0);
 	return DROP_NONE;
 }
 
@@ -153,22 +156,16 @@ static enum drop_reason forward_hold(struct worker *worker, struct frame *frame,
 	return DROP_NONE;
 }
 
-enum drop_reason forward_to(struct worker *worker, struct frame *frame, const struct next_hop *hop, bool outer)
+enum drop_reason forward_elsewhere(struct worker *worker, struct frame *frame, enum hop_kind kind, bool outer)
 {
-	struct port *port;
-
-	switch ((enum hop_kind)hop->kind) {
-	case HOP_PORT:
-		port = worker->ports[hop->slot];
-		if (!port)
-			return DROP_PORT_DOWN;
-		return forward_transmit(worker, port, frame, hop->destination_mac, hop->source_mac, hop->vlan_id);
+	switch (kind) {
 	case HOP_HOST:
 		return outer ? forward_raw(worker, frame) : forward_to_host(worker, frame);
 	case HOP_PENDING:
 		return forward_hold(worker, frame, outer);
 	case HOP_FAILED:
 		return DROP_NEIGHBOR_FAILED;
+	case HOP_PORT:
 	case HOP_NONE:
 		break;
 	}

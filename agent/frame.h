@@ -41,6 +41,23 @@ static inline uint32_t frame_tailroom(const struct frame *frame)
 	return (uint32_t)(frame->chunk + frame->size - (frame->data + frame->len));
 }
 
+/*
+ * A copy, field by field. A frame is copied when `data` and `len` have just been changed, and a wider load that spans
+ * them would wait until those stores have left the processor's store buffer.
+ */
+static inline void frame_copy(struct frame *to, const struct frame *from)
+{
+	uint8_t *chunk = from->chunk, *data = from->data;
+	uint32_t len = from->len, size = from->size;
+
+	__asm__("" : "+r"(chunk), "+r"(data), "+r"(len), "+r"(size)); /* keeps the compiler from joining the loads */
+	to->chunk = chunk;
+	to->data = data;
+	to->len = len;
+	to->size = size;
+	to->meta = from->meta;
+}
+
 /* Take `len` bytes off the front; the caller has checked that they are there. */
 static inline void frame_pull(struct frame *frame, uint32_t len)
 {

@@ -8,6 +8,7 @@
 #include "agent/mss.h"
 #include "agent/turn.h"
 
+#include <endian.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -15,13 +16,17 @@
 
 static void addr16_of_inner(const struct inner *inner, const uint8_t *bytes, struct addr16 *out)
 {
-	memset(out, 0, sizeof(*out));
+	uint64_t words[2] = {0, 0};
+	uint32_t address;
+
 	if (inner->family == 6) {
 		memcpy(out->bytes, bytes, 16);
 		return;
 	}
-	out->bytes[10] = out->bytes[11] = 0xff;
-	memcpy(out->bytes + 12, bytes, 4);
+	/* In whole words, as the cache reads it. */
+	memcpy(&address, bytes, 4);
+	words[1] = htobe64(UINT64_C(0xffff00000000) | be32toh(address));
+	memcpy(out->bytes, words, sizeof(words));
 }
 
 /* The peer's packets come from another address or port than the SA says: the IKE daemon decides what that means (RFC
@@ -56,12 +61,15 @@ enum drop_reason in_begin(struct worker *worker, struct frame *frame)
 {
 	struct bundle *bundle = turn_opening(worker);
 	enum drop_reason reason;
-	struct sa_slot *slot;
+	struct sa_slot *slot = worker->way_in.slot;
 
-	slot = sa_table_find(&worker->sas, frame->meta.index, SA_IN, DROP_SPI_UNKNOWN, &reason);
-	if (!slot)
-		return reason;
-	worker_touch(worker, slot);
+	if (!slot || worker->way_in.key != frame->meta.index) {
+		slot = sa_table_find(&worker->sas, frame->meta.index, SA_IN, DROP_SPI_UNKNOWN, &reason);
+		if (!slot)
+			return reason;
+		worker_touch(worker, slot);
+		worker->way_in = (struct worker_way){.slot = slot, .key = frame->meta.index};
+	}
 	reason = esp_open_begin(&slot->context, frame, worker->now_ns, &bundle->jobs[bundle->count]);
 	if (!reason)
 		bundle_add(bundle, frame, slot);

@@ -17,22 +17,34 @@ struct memory_queue {
 	uint32_t limit;
 };
 
-static bool ring_put(struct memory_ring *ring, const struct frame *frame)
+static uint32_t smaller(uint32_t a, uint32_t b)
 {
-	if (ring->count == MEMORY_QUEUE_MAX)
-		return false;
-	ring->frames[(ring->first + ring->count++) % MEMORY_QUEUE_MAX] = *frame;
-	return true;
+	return a < b ? a : b;
+}
+
+/* In at most two runs; gives how many were put. */
+static uint32_t ring_put(struct memory_ring *ring, const struct frame *frames, uint32_t count)
+{
+	uint32_t at = (ring->first + ring->count) % MEMORY_QUEUE_MAX, run;
+
+	count = smaller(count, MEMORY_QUEUE_MAX - ring->count);
+	run = smaller(count, MEMORY_QUEUE_MAX - at);
+	memcpy(&ring->frames[at], frames, run * sizeof(*frames));
+	memcpy(ring->frames, frames + run, (count - run) * sizeof(*frames));
+	ring->count += count;
+	return count;
 }
 
 static uint32_t ring_take(struct memory_ring *ring, struct frame *frames, uint32_t max)
 {
-	uint32_t count = ring->count < max ? ring->count : max;
+	uint32_t count = smaller(ring->count, max), run = smaller(count, MEMORY_QUEUE_MAX - ring->first);
 
-	for (uint32_t i = 0; i < count; i++)
-		frames[i] = ring->frames[(ring->first + i) % MEMORY_QUEUE_MAX];
+	memcpy(frames, &ring->frames[ring->first], run * sizeof(*frames));
+	memcpy(frames + run, ring->frames, (count - run) * sizeof(*frames));
 	ring->first = (ring->first + count) % MEMORY_QUEUE_MAX;
 	ring->count -= count;
+	if (!ring->count)
+		ring->first = 0; /* where its memory is warm */
 	return count;
 }
 
@@ -50,11 +62,9 @@ static void memory_refill(struct port_queue *head, struct chunk_cache *cache)
 static uint32_t memory_send(struct port_queue *head, const struct frame *frames, uint32_t count)
 {
 	struct memory_queue *queue = (struct memory_queue *)head;
-	uint32_t taken = 0;
+	uint32_t room = queue->limit > queue->sent.count ? queue->limit - queue->sent.count : 0;
 
-	while (taken < count && queue->sent.count < queue->limit && ring_put(&queue->sent, &frames[taken]))
-		taken++;
-	return taken;
+	return ring_put(&queue->sent, frames, smaller(count, room));
 }
 
 static bool memory_flush(struct port_queue *head, struct chunk_cache *cache)
@@ -113,7 +123,7 @@ struct port *memory_port_new(uint32_t slot, uint32_t queues, const uint8_t mac[6
 
 bool memory_port_push(struct port *port, uint32_t queue, const struct frame *frame)
 {
-	return ring_put(&((struct memory_queue *)port->queues[queue])->received, frame);
+	return ring_put(&((struct memory_queue *)port->queues[queue])->received, frame, 1) == 1;
 }
 
 uint32_t memory_port_pull(struct port *port, uint32_t queue, struct frame *frames, uint32_t max)

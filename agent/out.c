@@ -158,21 +158,11 @@ static enum drop_reason out_too_big(
 	return DROP_NONE;
 }
 
-/* frame->data is the inner IP header, its parse in `inner`; the tunnel's SA is `index`. */
-static enum drop_reason out_protect(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t index)
+/* frame->data is the inner IP header, its parse in `inner`; the SA carries packets of up to `mtu` bytes. */
+static enum drop_reason out_protect(
+	struct worker *worker, struct frame *frame, struct inner *inner, struct sa_slot *slot, uint32_t mtu)
 {
 	bool transit = !(frame->meta.flags & META_FROM_HOST);
-	enum drop_reason reason;
-	struct sa_slot *slot;
-	uint32_t mtu, owner;
-
-	slot = sa_table_find(&worker->sas, index, SA_OUT, DROP_SA_MISSING, &reason);
-	if (!slot)
-		return reason;
-	if (!worker_owns(worker, slot, &owner))
-		return worker_hand_over(worker, frame, owner);
-	worker_touch(worker, slot);
-	mtu = worker_inner_mtu(worker, slot);
 
 	if (transit && inner->ttl <= 1) {
 		out_tell_sender(worker, ICMP_TTL_EXPIRED, frame, inner, 0);
@@ -184,29 +174,50 @@ static enum drop_reason out_protect(struct worker *worker, struct frame *frame, 
 	}
 	if (transit && !inner_decrement_ttl(frame->data, inner))
 		return DROP_TTL_EXPIRED;
-	checksum_complete(frame->data, inner);
-	if (slot->context.sa.flags & SA_MSS_CLAMP)
+	if (checksum_partial(frame->data, inner))
+		checksum_complete(frame->data, inner);
+	if (inner->protocol == IPPROTO_TCP && slot->context.sa.flags & SA_MSS_CLAMP)
 		mss_clamp(frame->data, inner, mtu);
 	if (inner->len > mtu)
 		return out_too_big(worker, slot, frame, inner, mtu);
 	return out_seal(worker, slot, frame, inner);
 }
 
+/* Which SA carries the packet's tunnel now, and how much; known then for the packets behind it. */
+static enum drop_reason out_first(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel)
+{
+	enum drop_reason reason;
+	struct sa_slot *slot;
+	uint32_t index, owner, mtu;
+
+	if (!sa_table_tunnel(&worker->sas, tunnel, &index))
+		return DROP_SA_MISSING;
+	if (index == SA_NONE)
+		return out_hold(worker, frame, inner);
+	slot = sa_table_find(&worker->sas, index, SA_OUT, DROP_SA_MISSING, &reason);
+	if (!slot)
+		return reason;
+	if (!worker_owns(worker, slot, &owner))
+		return worker_hand_over(worker, frame, owner);
+	worker_touch(worker, slot);
+	mtu = worker_inner_mtu(worker, slot);
+	worker->way_out = (struct worker_way){.slot = slot, .key = tunnel, .mtu = mtu};
+	return out_protect(worker, frame, inner, slot, mtu);
+}
+
 enum drop_reason out_begin(struct worker *worker, struct frame *frame)
 {
+	const struct worker_way *way = &worker->way_out;
 	struct inner inner;
-	uint32_t index;
 
 	if (frame->meta.l3_off > frame->len)
 		return DROP_PACKET_MALFORMED;
 	frame_pull(frame, frame->meta.l3_off);
 	if (!inner_parse(frame->data, frame->len, &inner))
 		return DROP_PACKET_MALFORMED;
-	if (!sa_table_tunnel(&worker->sas, frame->meta.index, &index))
-		return DROP_SA_MISSING;
-	if (index == SA_NONE)
-		return out_hold(worker, frame, &inner);
-	return out_protect(worker, frame, &inner, index);
+	if (!way->slot || way->key != frame->meta.index)
+		return out_first(worker, frame, &inner, frame->meta.index);
+	return out_protect(worker, frame, &inner, way->slot, way->mtu);
 }
 
 enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job)
@@ -230,7 +241,7 @@ static enum held_fate out_judge(void *context, uint64_t key, struct frame *frame
 		if (index == SA_NONE && !expired)
 			return HELD_KEEP;
 		if (index != SA_NONE && inner_parse(frame->data, frame->len, &inner))
-			reason = out_protect(worker, frame, &inner, index);
+			reason = out_first(worker, frame, &inner, (uint32_t)key);
 	}
 	if (reason)
 		worker_drop(worker, frame, reason);

@@ -45,32 +45,26 @@ static void put_ipv6(const struct sa_context *ctx, uint8_t *ip, uint32_t len, co
 	wire_put16(ip + 4, len - WIRE_IPV6_LEN);
 }
 
-void outer_put(const struct sa_context *ctx, struct frame *frame, const struct inner *inner, const uint8_t label[3])
+void outer_put(
+	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t label[3])
 {
-	uint8_t *ip = frame_push(frame, ctx->outer_len);
 	uint32_t ip_len = ctx->outer_family == 4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN;
 
-	memcpy(ip, ctx->outer, ctx->outer_len);
 	if (ctx->outer_family == 4) {
-		put_ipv4(ctx, ip, frame->len, inner);
+		memcpy(ip, ctx->outer, WIRE_IPV4_LEN);
+		put_ipv4(ctx, ip, len, inner);
 	} else {
-		put_ipv6(ctx, ip, frame->len, inner);
+		memcpy(ip, ctx->outer, WIRE_IPV6_LEN);
+		put_ipv6(ctx, ip, len, inner);
 		if (inner->family == 6 && ctx->tunnel.options.flow_label == FLOW_LABEL_COPY) {
 			ip[1] |= label[0] & 0x0f;
 			memcpy(ip + 2, label + 1, 2);
 		}
 	}
-	if (ctx->sa.flags & SA_UDP_ENCAP)
-		wire_put16(ip + ip_len + 4, frame->len - ip_len);
-}
-
-void outer_finish4(uint8_t *ip, uint64_t seq)
-{
-	uint16_t check;
-
-	wire_put16(ip + 4, (uint32_t)seq & 0xffff);
-	check = (uint16_t)~checksum_fold(checksum_add(0, ip, WIRE_IPV4_LEN));
-	memcpy(ip + 10, &check, 2);
+	if (ctx->sa.flags & SA_UDP_ENCAP) {
+		memcpy(ip + ip_len, ctx->outer + ip_len, WIRE_UDP_LEN);
+		wire_put16(ip + ip_len + 4, len - ip_len);
+	}
 }
 
 /* ---- read ---------------------------------------------------------------------------------------------------- */

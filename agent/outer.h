@@ -6,20 +6,32 @@
 #ifndef ESPALIER_AGENT_OUTER_H
 #define ESPALIER_AGENT_OUTER_H
 
+#include "agent/checksum.h"
 #include "agent/frame.h"
 #include "agent/inner.h"
 #include "agent/sa_context.h"
 
+#include <endian.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
- * Put the SA's outer headers before the frame's bytes; the caller has checked the headroom. In IPv4 identification and
+ * Write the SA's outer headers at `ip`, of a packet of `len` bytes with them. In IPv4 identification and
  * checksum are missing (outer_finish4), in UDP the checksum, which stays 0 in IPv4 (RFC 3948 2.1). `label`: bytes 1 to
  * 3 of the inner packet if it is IPv6.
  */
-void outer_put(const struct sa_context *ctx, struct frame *frame, const struct inner *inner, const uint8_t label[3]);
+void outer_put(
+	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t label[3]);
 /* The identification, which differs from packet to packet as long as RFC 6864 asks for it, and the checksum. */
-void outer_finish4(uint8_t *ip, uint64_t seq);
+static inline void outer_finish4(uint8_t *ip, uint64_t seq)
+{
+	uint16_t id = htobe16((uint16_t)seq), check;
+
+	/* Both fields are still 0: what is written is not read back at once. */
+	check = (uint16_t)~checksum_fold(checksum_add20(ip) + id);
+	memcpy(ip + 4, &id, sizeof(id));
+	memcpy(ip + 10, &check, sizeof(check));
+}
 
 /*
  * The IP header that frame->meta tells of: whole, no fragment, and ending before payload_off. `*end` is the offset

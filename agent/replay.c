@@ -47,7 +47,7 @@ static void window_advance(struct sa_run *run, uint32_t bits, uint64_t top)
 	}
 }
 
-enum drop_reason replay_mark(struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest)
+enum drop_reason replay_mark_any(struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest)
 {
 	enum drop_reason reason = replay_check(run, bits, seq);
 	uint64_t mask;

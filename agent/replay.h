@@ -24,7 +24,19 @@ enum drop_reason replay_check(const struct sa_run *run, uint32_t bits, uint64_t 
  * After authentication: check again (another worker may have been faster) and mark `seq` as seen. `*newest` tells
  * whether it is now the highest. With bits == 0 only replay_top moves.
  */
-enum drop_reason replay_mark(struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest);
+enum drop_reason replay_mark_any(struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest);
+static inline enum drop_reason replay_mark(struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest)
+{
+	uint32_t bit = (uint32_t)(seq & (bits - 1));
+
+	/* In order: the one number that leaves the window shares its bit with the one that comes in. */
+	if (!bits || seq != run->replay_top + 1)
+		return replay_mark_any(run, bits, seq, newest);
+	run->replay_window[bit / 64] |= UINT64_C(1) << (bit % 64);
+	__atomic_store_n(&run->replay_top, seq, __ATOMIC_RELEASE); /* for esp_open_begin's look without the lock */
+	*newest = true;
+	return DROP_NONE;
+}
 
 /*
  * The 64-bit number of which the wire carries the low half (RFC 4303 appendix A2.2), judged by the window's top.

@@ -194,7 +194,7 @@ void sa_context_count_drop(struct sa_context *ctx, enum drop_reason reason)
 	}
 }
 
-bool sa_context_expired(const struct sa_context *ctx, uint64_t now_ns)
+bool sa_context_reached(const struct sa_context *ctx, uint64_t now_ns)
 {
 	const struct sa *sa = &ctx->sa;
 	const struct sa_run *run = ctx->run;

@@ -70,6 +70,10 @@ bool sa_context_is_peer(const struct sa_context *ctx, uint8_t family, const uint
 /* Count the fate of one packet of this SA: esp_seal and esp_open call it themselves. */
 void sa_context_count_drop(struct sa_context *ctx, enum drop_reason reason);
 /* Is a hard limit (time, bytes, packets) reached? esp_seal and esp_open ask it themselves. */
-bool sa_context_expired(const struct sa_context *ctx, uint64_t now_ns);
+bool sa_context_reached(const struct sa_context *ctx, uint64_t now_ns);
+static inline bool sa_context_expired(const struct sa_context *ctx, uint64_t now_ns)
+{
+	return (ctx->sa.hard_ns | ctx->sa.hard_packets | ctx->sa.hard_bytes) && sa_context_reached(ctx, now_ns);
+}
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/selector.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define PORT_ANY_LAST 0xffffu
@@ -14,13 +15,23 @@ static bool ports_fit(const struct selector *selector, const struct inner *inner
 	return port >= selector->port_first && port <= selector->port_last;
 }
 
+/* Between first and last, all in network byte order. */
+static bool within(const struct selector *selector, const struct inner *inner, const uint8_t *address)
+{
+	uint32_t first, last, middle;
+
+	if (inner->family == 6)
+		return memcmp(address, selector->first, 16) >= 0 && memcmp(address, selector->last, 16) <= 0;
+	memcpy(&first, selector->first, 4);
+	memcpy(&last, selector->last, 4);
+	memcpy(&middle, address, 4);
+	return be32toh(middle) >= be32toh(first) && be32toh(middle) <= be32toh(last);
+}
+
 static bool fits(const struct selector *selector, const struct inner *inner, const uint8_t *address, uint16_t port)
 {
-	uint32_t len = inner_addr_len(inner);
-
 	return selector->family == inner->family && (!selector->protocol || selector->protocol == inner->protocol) &&
-	       memcmp(address, selector->first, len) >= 0 && memcmp(address, selector->last, len) <= 0 &&
-	       ports_fit(selector, inner, port);
+	       within(selector, inner, address) && ports_fit(selector, inner, port);
 }
 
 static bool fits_any(const struct selector *selectors, uint8_t count, const struct inner *inner, const uint8_t *address,

@@ -20,16 +20,50 @@ struct mb_gcm {
 
 /* ---- AES-GCM ------------------------------------------------------------------------------------------------- */
 
+/* Salt and IV, written in one store: the library loads them in one. */
+typedef uint64_t nonce_words __attribute__((vector_size(16)));
+
+static nonce_words gcm_nonce(const struct esp_cipher *cipher, uint64_t iv)
+{
+	uint32_t salt;
+
+	memcpy(&salt, cipher->salt, sizeof(salt));
+	return (nonce_words){salt | iv << 32, iv >> 32};
+}
+
+static uint64_t gcm_iv(const struct esp_cipher *cipher, const uint8_t *esp, uint64_t seq)
+{
+	uint64_t iv = htobe64(seq); /* implicit (RFC 8750 4) */
+
+	if (cipher->suite->iv_len)
+		memcpy(&iv, esp + ESP_HEADER_LEN, sizeof(iv));
+	return iv;
+}
+
+/* The additional data stand in the packet, but for the high half of an extended sequence number. */
+static const uint8_t *gcm_aad(
+	uint8_t aad[ESP_AAD_MAX], const struct esp_cipher *cipher, const uint8_t *esp, uint64_t seq, uint32_t *len)
+{
+	*len = ESP_HEADER_LEN;
+	if (!cipher->esn)
+		return esp;
+	*len = esp_aad(aad, cipher, esp, seq);
+	return aad;
+}
+
 static bool gcm_seal(struct esp_cipher *cipher, uint8_t *esp, uint32_t text_len, uint64_t seq)
 {
 	const struct mb_gcm *gcm = cipher->state;
-	uint8_t *text = esp_text(cipher, esp);
-	uint8_t nonce[NONCE_MAX], aad[ESP_AAD_MAX];
-	uint32_t aad_len = esp_aad(aad, cipher, esp, seq);
+	uint8_t *text = esp_text(cipher, esp), extended[ESP_AAD_MAX];
+	nonce_words nonce = gcm_nonce(cipher, htobe64(seq));
 	struct gcm_context_data scratch;
+	const uint8_t *aad;
+	uint32_t aad_len;
 
-	esp_nonce_new(nonce, cipher, esp, seq);
-	gcm->cipher(&gcm->keys, &scratch, text, text, text_len, nonce, aad, aad_len, text + text_len,
+	aad = gcm_aad(extended, cipher, esp, seq, &aad_len);
+	if (cipher->suite->iv_len)
+		esp_put_count(esp + ESP_HEADER_LEN, seq);
+	gcm->cipher(&gcm->keys, &scratch, text, text, text_len, (const uint8_t *)&nonce, aad, aad_len, text + text_len,
 		cipher->suite->icv_len);
 	return true;
 }
@@ -37,13 +71,14 @@ static bool gcm_seal(struct esp_cipher *cipher, uint8_t *esp, uint32_t text_len,
 static bool gcm_open(struct esp_cipher *cipher, uint8_t *esp, uint32_t text_len, uint64_t seq)
 {
 	const struct mb_gcm *gcm = cipher->state;
-	uint8_t *text = esp_text(cipher, esp);
-	uint8_t nonce[NONCE_MAX], aad[ESP_AAD_MAX], tag[GCM_TAG_LEN];
-	uint32_t aad_len = esp_aad(aad, cipher, esp, seq), icv_len = cipher->suite->icv_len;
+	uint8_t *text = esp_text(cipher, esp), extended[ESP_AAD_MAX], tag[GCM_TAG_LEN];
+	nonce_words nonce = gcm_nonce(cipher, gcm_iv(cipher, esp, seq));
+	uint32_t icv_len = cipher->suite->icv_len, aad_len;
 	struct gcm_context_data scratch;
+	const uint8_t *aad;
 
-	esp_nonce(nonce, cipher, esp, seq);
-	gcm->cipher(&gcm->keys, &scratch, text, text, text_len, nonce, aad, aad_len, tag, icv_len);
+	aad = gcm_aad(extended, cipher, esp, seq, &aad_len);
+	gcm->cipher(&gcm->keys, &scratch, text, text, text_len, (const uint8_t *)&nonce, aad, aad_len, tag, icv_len);
 	return mb_icv_equal(tag, text + text_len, icv_len);
 }
 

@@ -8,7 +8,8 @@
 #include "agent/in.h"
 #include "agent/out.h"
 
-#define SWEEP_NS NS_PER_S
+#define SWEEP_NS       NS_PER_S
+#define PREFETCH_AHEAD 4u /* packets */
 
 /* ---- bundles ------------------------------------------------------------------------------------------------- */
 
@@ -84,10 +85,15 @@ struct bundle *turn_opening(struct worker *worker)
 /* Every packet of a batch begins. */
 static void turn_begin(struct worker *worker, struct frame *frames, uint32_t count)
 {
+	worker->way_out.slot = worker->way_in.slot = NULL;
+	for (uint32_t i = 0; i < count && i < PREFETCH_AHEAD; i++)
+		__builtin_prefetch(frames[i].data);
 	for (uint32_t i = 0; i < count; i++) {
 		struct frame *frame = &frames[i];
 		enum drop_reason reason;
 
+		if (i + PREFETCH_AHEAD < count)
+			__builtin_prefetch(frames[i + PREFETCH_AHEAD].data);
 		if (frame->meta.kind == META_ESP_IN)
 			reason = in_begin(worker, frame);
 		else if (frame->meta.kind == META_AH_IN)

@@ -59,6 +59,13 @@ struct tx_batch {
 	struct frame frames[PORT_BATCH];
 };
 
+/* What the packets before found out: holds for one batch. */
+struct worker_way {
+	struct sa_slot *slot; /* NULL: nothing yet */
+	uint32_t key;	      /* the tunnel, or on the way in the SA */
+	uint32_t mtu;	      /* on the way out: the longest packet that the SA carries */
+};
+
 struct worker {
 	uint32_t index;
 	struct worker_shared *shared;
@@ -66,8 +73,10 @@ struct worker {
 	struct sa_table sas;
 	struct nexthop_cache hops;
 	struct chunk_cache cache;
-	struct bundle sealing;			     /* packets on their way out that have begun and not ended */
-	struct bundle opening;			     /* the same on their way in */
+	struct bundle sealing; /* packets on their way out that have begun and not ended */
+	struct bundle opening; /* the same on their way in */
+	struct worker_way way_out;
+	struct worker_way way_in;
 	struct handover *_Atomic inbox[WORKERS_MAX]; /* by giver, who makes it; NULL: never used */
 	uint64_t handed;			     /* bit per worker: frames were given to it in this turn */
 	_Atomic bool asleep;
