@@ -3,6 +3,7 @@
 
 import json
 import re
+import signal
 import socket
 import threading
 from dataclasses import dataclass
@@ -80,6 +81,12 @@ class Pinger:
 
     def finish(self):
         return sum(self.by_size().values(), Pings())
+
+    def end(self):
+        """Enough; what was sent and answered until now."""
+        for _, process in self.processes:
+            process.stop(signal.SIGINT)
+        return sum((parse_ping(process.text()) for _, process in self.processes), Pings())
 
 
 class Echo:
