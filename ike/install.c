@@ -125,7 +125,7 @@ static void entry_release(struct installer *installer, struct tunnel_entry *entr
 static bool child_selectors(const struct conn_config *conn, const struct child_config *child, struct protection *out)
 {
 	memset(out, 0, sizeof(*out));
-	out->routed = child->mode == SA_TUNNEL && !child->shunt;
+	out->routed = !child->shunt;
 	out->action = child->shunt ? child->shunt : POLICY_PROTECT;
 	out->priority = child->priority;
 	memcpy(out->local, child->local, sizeof(out->local));
@@ -291,7 +291,7 @@ static struct tunnel_entry *entry_for(struct installer *installer, const struct 
 static int negotiated_protect(struct installer *installer, struct tunnel_entry *entry)
 {
 	const struct protection *known = &entry->configured_for;
-	struct protection wanted = {.routed = entry->config_mode == SA_TUNNEL,
+	struct protection wanted = {.routed = true,
 		.action = POLICY_PROTECT,
 		.priority = entry->priority,
 		.local_count = entry->local_count,

@@ -13,7 +13,7 @@
 
 struct protection {
 	bool on;
-	bool routed;	   /* the host's own traffic goes by the host device: tunnel mode */
+	bool routed;	   /* the host's own traffic goes by the host device */
 	uint8_t action;	   /* enum policy_action */
 	uint32_t priority; /* of the configuration; 0: by the selectors' sizes */
 	uint8_t local_count;

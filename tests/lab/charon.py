@@ -54,7 +54,8 @@ connections {{ {name} {{
     children {{ {child} {{
         local_ts = {local_ts}
         remote_ts = {remote_ts}
-        esp_proposals = {esp}
+        {protocol}_proposals = {esp}
+        mode = {mode}
         rekey_time = 0
         start_action = none
     }} }}
@@ -112,6 +113,10 @@ class Charon:
         (self.dir / "strongswan.conf").write_text(STRONGSWAN_CONF.format(
             plugins=PLUGINS.format(esp=esp), dir=self.host.path(self.dir), vici=self.vici,
             raw_esp="yes" if raw_esp else "no"))
+        self.rewrite()
+
+    def rewrite(self):
+        """Write the connections: what the tunnels say now."""
         conf = self.dir / "swanctl" / "swanctl.conf"
         conf.touch(mode=0o600)
         conf.write_text("".join(self._connection(t) for t in self.tunnels))
@@ -119,7 +124,8 @@ class Charon:
     @staticmethod
     def _connection(t):
         return CONNECTION_CONF.format(
-            name=t.name, child=t.child, local=t.local, remote=t.remote, ike=t.ike, esp=t.esp, psk=t.psk,
+            name=t.name, child=t.child, local=t.local, remote=t.remote, ike=t.ike, esp=t.ah or t.esp,
+            protocol="ah" if t.ah else "esp", mode=t.mode, psk=t.psk,
             encap="yes" if t.encap else "no", local_id=t.local_id, remote_id=t.remote_id,
             local_ts=",".join(t.local_ts), remote_ts=",".join(t.remote_ts))
 

@@ -82,8 +82,8 @@ class Gateway:
 
     @staticmethod
     def _connection(t):
-        child = {"name": t.child, "local_ts": t.local_ts, "remote_ts": t.remote_ts, "esp_proposals": [t.esp],
-                 "start_action": t.start_action, **t.child_options}
+        child = {"name": t.child, "local_ts": t.local_ts, "remote_ts": t.remote_ts,
+                 "ah_proposals" if t.ah else "esp_proposals": [t.ah or t.esp], "mode": t.mode, "start_action": t.start_action, **t.child_options}
         return {"name": t.name, "local_addrs": [t.local], "remote_addrs": [t.remote], "proposals": [t.ike],
                 "local": {"auth": "psk", "id": t.local_id}, "remote": {"auth": "psk", "id": t.remote_id},
                 "encap": t.encap, "children": [child], **t.options}

@@ -31,6 +31,8 @@ class Tunnel:
     remote_ts: list
     ike: str = IKE_DEFAULT
     esp: str = ESP_DEFAULT
+    ah: str = ""  # AH instead of ESP
+    mode: str = "tunnel"
     psk: str = "a secret of the lab, not of the world"
     encap: bool = False
     name: str = "home"

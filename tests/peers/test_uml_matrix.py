@@ -107,8 +107,9 @@ def matrix(request):
         wait_until("the guest answers", lambda: traffic.ping(site.a, at.WAN_B[4], 1).received, 10)
         rows = [f"{'against the Linux kernel':60} {'out':>5} {'in':>5}  packets of either end"]
         yield SimpleNamespace(site=site, guest=guest, gateway=gateway, pairs=pairs, indexes=indexes, rows=rows)
-        terminal = request.config.pluginmanager.getplugin("terminalreporter")
-        terminal.write_line("\n" + "\n".join(rows))
+        plugin = request.config.pluginmanager.getplugin
+        with plugin("capturemanager").global_and_fixture_disabled():
+            plugin("terminalreporter").write_line("\n" + "\n".join(rows))
 
 
 def put(gateway, pair):
