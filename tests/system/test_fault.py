@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs(*need.GATEWAY)
 
 KILLS = 20
 LOAD_SECONDS = 150.0  # more than the faults take; it is ended with them
-LOAD_PINGS = 30000
+LOAD_PINGS = 120000
 SECOND = {"a": "192.168.8.2", "router": "192.168.8.1"}
 NEW_MAC = "02:00:5e:00:53:77"
 # Ports of the translator's own choice, so that another set of them is another mapping.
@@ -126,7 +126,7 @@ def test_faults():
         assert load.running(), "the load was over before the faults were"
         assert s.ping(50, interval=0.01).lost == 0
         pings = load.end()
-        assert 1000 < pings.received < pings.sent, str(pings)
+        assert 0 < pings.received < pings.sent, str(pings)
         assert s.a.spis() == spis, "the tunnel was made anew"
         assert s.b.rekeys() == (0, 0)
         judge(near, second)
