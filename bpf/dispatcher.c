@@ -212,6 +212,9 @@ static int dispatcher_make(
 
 	if (!allow_native || native_err)
 		err = program_join(dp, ifindex, XDP_MODE_SKB);
+	/* -EINVAL: from Linux 6.12.6 on an extension may change packets only where the dispatcher says that it may. */
+	if (err == -EINVAL)
+		return -EOPNOTSUPP;
 	if (err)
 		return join_fail(result, err, ifname, strerror(-err));
 	err = join_alone_undo(ifindex);

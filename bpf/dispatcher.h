@@ -20,8 +20,8 @@ enum xdp_occupant dispatcher_query(int ifindex);
 /*
  * Put our program among those of the interface's dispatcher, or make one if the interface is free. An earlier agent's
  * program leaves only after ours has come: at no moment packets pass unseen. 0: result->mode tells the dispatcher's
- * mode. -EOPNOTSUPP: the kernel refuses extension programs, nothing has changed. Other -errno: result->reason has a
- * sentence.
+ * mode. -EOPNOTSUPP: the kernel refuses ours as an extension program, nothing has changed. Other -errno: result->reason
+ * has a sentence.
  */
 int dispatcher_join(
 	struct dataplane *dp, int ifindex, const char *ifname, bool allow_native, struct attach_result *result);

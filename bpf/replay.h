@@ -37,7 +37,7 @@ static inline __u64 replay_number(__u64 top, __u32 bits, __u32 low)
  * two. */
 static inline enum drop_reason replay_judge(const __u64 *window, __u64 top, __u32 bits, __u64 seq)
 {
-	__u32 bit = (__u32)(seq & (bits - 1));
+	__u32 bit = (__u32)(seq & (bits - 1)), word;
 
 	if (seq == 0)
 		return DROP_SEQ_ZERO;
@@ -47,7 +47,13 @@ static inline enum drop_reason replay_judge(const __u64 *window, __u64 top, __u3
 		return DROP_NONE;
 	if (top - seq >= bits)
 		return DROP_REPLAY_OLD;
-	return window[bit / REPLAY_WORD_BITS % REPLAY_WORDS] >> (bit % REPLAY_WORD_BITS) & 1 ? DROP_REPLAY : DROP_NONE;
+	word = bit / REPLAY_WORD_BITS;
+#ifdef __bpf__
+	/* The compiler knows that `word` is in bounds and leaves the remainder out; the verifier of Linux 6.12 does
+	 * not. */
+	asm volatile("" : "+r"(word));
+#endif
+	return window[word % REPLAY_WORDS] >> (bit % REPLAY_WORD_BITS) & 1 ? DROP_REPLAY : DROP_NONE;
 }
 
 #endif

@@ -12,7 +12,7 @@ from lab import need, topology as at, traffic
 from lab.gateway import Gateway
 from lab.net import Lab
 from lab.scene import scene
-from lab.shell import BUILD, ROOT, run, wait_until
+from lab.shell import BUILD, ROOT, Failed, run, wait_until
 
 pytestmark = pytest.mark.needs(*need.GATEWAY)
 
@@ -211,7 +211,13 @@ def test_dispatcher(tmp_path, monkeypatch):
             done = loader("load", "-m", "native", name, tmp_path / "other.o", check=False)
             if done.returncode or "xdp_dispatcher" not in loader("status", name).stdout:
                 pytest.skip(f"no dispatcher here: {done.stderr.strip()[-200:]}")
-        s.start()
+        try:
+            s.start()
+        except Failed as error:
+            if "needs the dispatcher of a newer libxdp" in str(error):  # said clearly: all that this libxdp allows here
+                pytest.skip("the dispatcher of this machine's libxdp takes no program that changes packets on this kernel; "
+                            "the interfaces are refused with a sentence that says so")
+            raise
         served = {i["name"]: i for i in s.a.cli("status")["interfaces"]}
         assert served["wan0"]["mode"] == "native" and "shares wan0" in served["wan0"]["reason"], served["wan0"]
         works(s)
