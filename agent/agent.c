@@ -10,6 +10,7 @@
 #include "agent/hostdev.h"
 #include "agent/interface.h"
 #include "agent/privilege.h"
+#include "agent/reassembly.h"
 #include "agent/resolver.h"
 #include "agent/routes.h"
 #include "agent/suite_choice.h"
@@ -347,6 +348,12 @@ static enum dispatcher_use dispatcher_use_of(const char *word)
 	return word && strcmp(word, "off") == 0 ? DISPATCHER_OFF : DISPATCHER_AUTO;
 }
 
+/* One system call: for the few packets that XDP could not look up. */
+static uint32_t agent_find_spi(void *context, const struct spi_key *key)
+{
+	return sadb_find_spi(context, key);
+}
+
 static int agent_open_maps(struct agent *agent, const struct agent_options *options, char error[static 256])
 {
 	const struct dataplane_options dataplane = {
@@ -379,8 +386,12 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 	agent->shared.replay_locks = calloc(sa_count, sizeof(*agent->shared.replay_locks));
 	agent->shared.owners = calloc(sa_count, sizeof(*agent->shared.owners));
 	agent->shared.workers = agent->workers;
+	agent->shared.reassembly = reassembly_new();
+	agent->shared.find_spi = agent_find_spi;
+	agent->shared.find_spi_context = agent->sadb;
 	agent->shared.acquire_told_ns = calloc(tunnel_count, sizeof(*agent->shared.acquire_told_ns));
-	if (agent->shared.replay_locks && agent->shared.owners && agent->shared.acquire_told_ns)
+	if (agent->shared.replay_locks && agent->shared.owners && agent->shared.acquire_told_ns &&
+		agent->shared.reassembly)
 		return 0;
 	snprintf(error, 256, "out of memory");
 	return -ENOMEM;
@@ -638,6 +649,7 @@ void agent_stop(struct agent *agent)
 	free(agent->shared.replay_locks);
 	free(agent->shared.owners);
 	free(agent->shared.acquire_told_ns);
+	reassembly_free(agent->shared.reassembly);
 	sadb_close(agent->sadb);
 	dataplane_close(agent->dataplane);
 	free(agent);

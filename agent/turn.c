@@ -100,6 +100,8 @@ static void turn_begin(struct worker *worker, struct frame *frames, uint32_t cou
 			reason = in_ah(worker, frame);
 		else if (frame->meta.kind == META_ICMP_IN)
 			reason = in_icmp(worker, frame);
+		else if (frame->meta.kind == META_FRAGMENT_IN)
+			reason = in_fragment(worker, frame);
 		else if (frame->meta.kind == META_PLAIN_OUT)
 			reason = out_begin(worker, frame);
 		else if (frame->meta.kind == META_REFUSED)
@@ -155,6 +157,12 @@ static uint32_t turn_receive(struct worker *worker)
 	return received;
 }
 
+static void turn_sweep(struct worker *worker)
+{
+	worker_sweep(worker);
+	in_sweep_fragments(worker);
+}
+
 uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 {
 	__u64 *epoch = &worker->stat->epoch;
@@ -173,7 +181,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 	worker_wake_handed(worker);
 	worker_flush_sas(worker);
 	if (now_ns - worker->swept_ns >= SWEEP_NS)
-		worker_sweep(worker);
+		turn_sweep(worker);
 	sa_table_reap(&worker->sas);
 	worker->stat->turns++;
 	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST);

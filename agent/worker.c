@@ -71,7 +71,7 @@ void worker_flush_sas(struct worker *worker)
 	worker->touched_count = 0;
 }
 
-static void worker_count_lost(struct worker *worker, enum drop_reason reason, uint64_t packets)
+void worker_count_lost(struct worker *worker, enum drop_reason reason, uint64_t packets)
 {
 	struct drop_count *drop = &worker->stat->drops[reason];
 

@@ -42,6 +42,10 @@ struct worker_shared {
 	/* Per outbound SA the worker that numbers its packets: generation << 32 | worker + 1. NULL: one worker alone.
 	 */
 	_Atomic uint64_t *owners;
+	struct reassembly *reassembly; /* NULL: fragments of protected packets are dropped */
+	/* The SA index of an inbound SPI, SA_NONE without one; for packets that XDP could not look up. Any thread. */
+	uint32_t (*find_spi)(void *context, const struct spi_key *key);
+	void *find_spi_context;
 	_Atomic uint64_t *acquire_told_ns; /* per tunnel: when AGENT_ACQUIRE was last sent */
 	_Atomic uint32_t fib_epoch;	   /* routes, neighbours, links changed */
 	_Atomic uint32_t
@@ -126,6 +130,8 @@ bool worker_waiting(const struct worker *worker);
 
 /* Count the drop and free the frame: the end of every packet that does not leave. */
 void worker_drop(struct worker *worker, const struct frame *frame, enum drop_reason reason);
+/* Packets that died elsewhere than in this worker's hands. */
+void worker_count_lost(struct worker *worker, enum drop_reason reason, uint64_t packets);
 /* The SA has counters to flush at the end of the turn. */
 void worker_touch(struct worker *worker, struct sa_slot *slot);
 /* What the way to the SA's peer carries: least of the way out, what the SA says and what the path taught (pmtu.h). */
