@@ -96,6 +96,64 @@ static void out_tell_sender(
 		worker_drop(worker, &answer, reason);
 }
 
+/* Empty frames for `count` pieces of at most `mtu` bytes. False: not enough are left, and none is taken. */
+static bool out_pieces(struct worker *worker, struct frame *pieces, unsigned count, uint32_t mtu)
+{
+	memset(pieces, 0, count * sizeof(*pieces));
+	for (unsigned i = 0; i < count; i++) {
+		if (frame_alloc(&worker->cache, &pieces[i], mtu))
+			continue;
+		while (i--)
+			chunk_give(&worker->cache, pieces[i].chunk);
+		return false;
+	}
+	return true;
+}
+
+/* May a packet that is too big be sealed whole, and the outer one be cut (RFC 4303 3.3.4)? In transport mode there is
+ * no other way; in a tunnel it is for what must not be cut itself, if the tunnel clears don't-fragment. */
+static bool out_whole(const struct sa_context *ctx, const struct inner *inner)
+{
+	if (ctx->outer_family != 4)
+		return false;
+	if (ctx->sa.mode == SA_TRANSPORT)
+		return !inner->dont_fragment;
+	return inner->dont_fragment && ctx->tunnel.options.df == DF_CLEAR;
+}
+
+/* A sealed IPv4 packet, longer than the way to the peer carries: in pieces. */
+static enum drop_reason out_cut(struct worker *worker, struct frame *frame, struct sa_slot *slot)
+{
+	struct frame pieces[FRAGMENTS_MAX];
+	struct inner outer;
+	unsigned count;
+
+	if (!inner_parse(frame->data, frame->len, &outer))
+		return DROP_PACKET_MALFORMED;
+	count = fragment_count(frame->data, &outer, slot->mtu_outer);
+	if (!count)
+		return DROP_TOO_BIG;
+	if (!out_pieces(worker, pieces, count, slot->mtu_outer))
+		return DROP_NO_FRAME;
+	fragment_split(frame->data, &outer, slot->mtu_outer, pieces, count);
+	for (unsigned i = 0; i < count; i++) {
+		enum drop_reason reason = forward_to(worker, &pieces[i], worker_outer_hop(worker, slot), true);
+
+		if (reason)
+			worker_drop(worker, &pieces[i], reason);
+	}
+	chunk_give(&worker->cache, frame->chunk);
+	return DROP_NONE;
+}
+
+/* Sealed: on its way to the peer. */
+static enum drop_reason out_send(struct worker *worker, struct frame *frame, struct sa_slot *slot)
+{
+	if (__builtin_expect(frame->len > slot->mtu_outer, 0) && frame->data[0] >> 4 == 4 && !(frame->data[6] & 0x40))
+		return out_cut(worker, frame, slot);
+	return forward_to(worker, frame, worker_outer_hop(worker, slot), true);
+}
+
 /* AH is done at once: what it costs is one pass over the packet by one function. */
 static enum drop_reason out_ah(
 	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
@@ -105,7 +163,7 @@ static enum drop_reason out_ah(
 	if (reason)
 		return reason;
 	worker->stat->sealed++;
-	return forward_to(worker, frame, worker_outer_hop(worker, slot), true);
+	return out_send(worker, frame, slot);
 }
 
 /* Ready to be sealed: into the bundle. */
@@ -136,14 +194,8 @@ static enum drop_reason out_too_big(
 		out_tell_sender(worker, ICMP_TOO_BIG, frame, inner, mtu);
 		return DROP_TOO_BIG;
 	}
-	memset(pieces, 0, sizeof(pieces));
-	for (unsigned i = 0; i < count; i++) {
-		if (frame_alloc(&worker->cache, &pieces[i], mtu))
-			continue;
-		while (i--)
-			chunk_give(&worker->cache, pieces[i].chunk);
+	if (!out_pieces(worker, pieces, count, mtu))
 		return DROP_NO_FRAME;
-	}
 	fragment_split(frame->data, inner, mtu, pieces, count);
 	for (unsigned i = 0; i < count; i++) {
 		enum drop_reason reason = DROP_PACKET_MALFORMED;
@@ -168,7 +220,7 @@ static enum drop_reason out_protect(
 		out_tell_sender(worker, ICMP_TTL_EXPIRED, frame, inner, 0);
 		return DROP_TTL_EXPIRED;
 	}
-	if (inner->len > mtu && inner->dont_fragment) {
+	if (inner->len > mtu && inner->dont_fragment && !out_whole(&slot->context, inner)) {
 		out_tell_sender(worker, ICMP_TOO_BIG, frame, inner, mtu);
 		return DROP_TOO_BIG;
 	}
@@ -178,7 +230,7 @@ static enum drop_reason out_protect(
 		checksum_complete(frame->data, inner);
 	if (inner->protocol == IPPROTO_TCP && slot->context.sa.flags & SA_MSS_CLAMP)
 		mss_clamp(frame->data, inner, mtu);
-	if (inner->len > mtu)
+	if (inner->len > mtu && !out_whole(&slot->context, inner))
 		return out_too_big(worker, slot, frame, inner, mtu);
 	return out_seal(worker, slot, frame, inner);
 }
@@ -227,7 +279,7 @@ enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_s
 	if (reason)
 		return reason;
 	worker->stat->sealed++;
-	return forward_to(worker, frame, worker_outer_hop(worker, slot), true);
+	return out_send(worker, frame, slot);
 }
 
 static enum held_fate out_judge(void *context, uint64_t key, struct frame *frame, bool expired)

@@ -142,14 +142,14 @@ static bool over(uint64_t value, uint64_t limit)
 	return limit && value >= limit;
 }
 
-/* Which limits by bytes and packets the shared counters have reached. */
-static unsigned reached(const struct sa *sa, const struct sa_run *run)
+/* Which limits by bytes, packets and time the SA has reached; `now_ns` is its last use. */
+static unsigned reached(const struct sa *sa, const struct sa_run *run, uint64_t now_ns)
 {
 	uint64_t packets = __atomic_load_n(&run->packets, __ATOMIC_RELAXED);
 	uint64_t bytes = __atomic_load_n(&run->bytes, __ATOMIC_RELAXED);
 	unsigned kinds = 0;
 
-	if (over(packets, sa->soft_packets) || over(bytes, sa->soft_bytes))
+	if (over(packets, sa->soft_packets) || over(bytes, sa->soft_bytes) || over(now_ns, sa->soft_ns))
 		kinds |= AGENT_EXPIRE_SOFT;
 	if (over(packets, sa->hard_packets) || over(bytes, sa->hard_bytes))
 		kinds |= AGENT_EXPIRE_HARD;
@@ -169,7 +169,7 @@ unsigned sa_context_flush(struct sa_context *ctx)
 	add(&run->packets, &ctx->packets);
 	add(&run->bytes, &ctx->bytes);
 	__atomic_store_n(&run->last_use_ns, ctx->last_use_ns, __ATOMIC_RELAXED);
-	kinds = reached(&ctx->sa, run);
+	kinds = reached(&ctx->sa, run, ctx->last_use_ns);
 	if (!(kinds & ~__atomic_load_n(&run->expire_told, __ATOMIC_RELAXED)))
 		return 0;
 	return kinds & ~__atomic_fetch_or(&run->expire_told, kinds, __ATOMIC_RELAXED);

@@ -620,6 +620,18 @@ static void test_lifetime(void **state)
 	pair.in.sa.hard_ns = 1;
 	assert_int_equal(lab_open(&pair, &lab.frame), DROP_SA_EXPIRED);
 	lab_pair_clear(&pair);
+
+	/* by time: told once, with the first packet behind it */
+	assert_int_equal(lab_pair_init(&pair, gcm256(), 4, 0, REPLAY_BITS), 0);
+	pair.out.sa.soft_ns = 2;
+	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
+	assert_int_equal(sa_context_flush(&pair.out), 0);
+	pair.out.sa.soft_ns = 1;
+	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
+	assert_int_equal(sa_context_flush(&pair.out), AGENT_EXPIRE_SOFT);
+	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
+	assert_int_equal(sa_context_flush(&pair.out), 0);
+	lab_pair_clear(&pair);
 }
 
 /* ---- the inner packet's rights ------------------------------------------------------------------------------- */

@@ -448,6 +448,38 @@ static void opens_what_came_in_pieces(void **state)
 	assert_int_equal(chunks_free(&lab->b), GATEWAY_CHUNKS);
 }
 
+/* What must not be cut inside a tunnel that clears don't-fragment is cut outside, and comes out whole. */
+static void cuts_the_outer_packet(void **state)
+{
+	struct lab *lab = *state;
+	struct frame sealed[4], opened;
+	uint8_t packet[2048];
+	uint32_t count;
+
+	lab->a.tunnels[0].options.df = DF_CLEAR;
+	lab->a.resolver.mtu = 700;
+	gateway_packet(packet, 1300, 0, true);
+	assert_true(gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, 1300));
+	worker_turn(&lab->a.worker, GATEWAY_NOW_NS);
+	assert_int_equal(lab->a.stat.sealed, 1);
+	count = memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, sealed, 4);
+	assert_int_equal(count, 2);
+	for (uint32_t i = 0; i < count; i++) {
+		struct lab_frame piece;
+
+		assert_true(sealed[i].len <= 14 + 700);
+		lab_frame_set(&piece, sealed[i].data + 14, sealed[i].len - 14);
+		push_piece(lab, &piece);
+		chunk_give(&lab->a.cache, sealed[i].chunk);
+	}
+	worker_turn(&lab->b.worker, GATEWAY_NOW_NS);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_LAN), 0, &opened, 1), 1);
+	assert_int_equal(opened.len, 14 + 1300);
+	chunk_give(&lab->b.cache, opened.chunk);
+	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
+	assert_int_equal(chunks_free(&lab->b), GATEWAY_CHUNKS);
+}
+
 static void counts_what_dies_in_pieces(void **state)
 {
 	struct lab *lab = *state;
@@ -491,6 +523,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(keys_differ, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(congestion_is_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(opens_what_came_in_pieces, set_up_gateways, tear_down_gateways),
+		cmocka_unit_test_setup_teardown(cuts_the_outer_packet, set_up_gateways, tear_down_gateways),
 		cmocka_unit_test_setup_teardown(counts_what_dies_in_pieces, set_up_gateways, tear_down_gateways),
 	};
 
