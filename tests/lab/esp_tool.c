@@ -161,7 +161,7 @@ static void set_meta(struct frame *frame)
 	struct transport_place place = {0};
 	bool udp, found = false;
 
-	for (uint32_t at = family == 4 ? 20 : 40; at < frame->len && !found; at += 4)
+	for (uint32_t at = family == 4 ? 20 : 40; at <= frame->len && !found; at += 4)
 		found = transport_place_in(frame->data, frame->len, at, &place) &&
 			(place.protocol == IPPROTO_ESP || place.protocol == IPPROTO_AH ||
 				place.protocol == IPPROTO_UDP);
