@@ -242,7 +242,7 @@ static enum drop_reason out_first(struct worker *worker, struct frame *frame, st
 	struct sa_slot *slot;
 	uint32_t index, owner, mtu;
 
-	if (!sa_table_tunnel(&worker->sas, tunnel, &index))
+	if (!sa_table_tunnel(&worker->sas, tunnel, worker->index, &index))
 		return DROP_SA_MISSING;
 	if (index == SA_NONE)
 		return out_hold(worker, frame, inner);
@@ -289,7 +289,7 @@ static enum held_fate out_judge(void *context, uint64_t key, struct frame *frame
 	struct inner inner;
 	uint32_t index;
 
-	if (sa_table_tunnel(&worker->sas, (uint32_t)key, &index)) {
+	if (sa_table_tunnel(&worker->sas, (uint32_t)key, worker->index, &index)) {
 		if (index == SA_NONE && !expired)
 			return HELD_KEEP;
 		if (index != SA_NONE && inner_parse(frame->data, frame->len, &inner))

@@ -15,6 +15,7 @@ int sa_table_init(struct sa_table *table, const struct sa_maps *maps, atomic_fla
 	table->replay_locks = replay_locks;
 	table->used_end = 0;
 	table->dropped = NULL;
+	table->swept = 0;
 	table->slots = calloc(maps->sa_count, sizeof(struct sa_slot *));
 	return table->slots ? 0 : -ENOMEM;
 }
@@ -119,25 +120,35 @@ struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_di
 	return slot;
 }
 
-void sa_table_sweep(struct sa_table *table)
+void sa_table_sweep(struct sa_table *table, uint32_t max)
 {
-	for (uint32_t i = 0; i < table->used_end; i++)
+	for (uint32_t left = max < table->used_end ? max : table->used_end; left; left--) {
+		uint32_t i = table->swept < table->used_end ? table->swept : 0;
+
+		table->swept = i + 1;
 		if (table->slots[i] &&
 			table->slots[i]->generation != __atomic_load_n(&table->maps.sa[i].generation, __ATOMIC_ACQUIRE))
 			sa_table_drop(table, i);
-	while (table->used_end && !table->slots[table->used_end - 1])
+	}
+	for (; max && table->used_end && !table->slots[table->used_end - 1]; max--)
 		table->used_end--;
 }
 
-bool sa_table_tunnel(const struct sa_table *table, uint32_t id, uint32_t *out_sa)
+bool sa_table_tunnel(const struct sa_table *table, uint32_t id, uint32_t worker, uint32_t *out_sa)
 {
 	const volatile struct tunnel *tunnel;
+	uint32_t more;
 
 	if (id >= table->maps.tunnel_count)
 		return false;
 	tunnel = &table->maps.tunnel[id];
 	if (tunnel->state != TUNNEL_LIVE)
 		return false;
-	*out_sa = __atomic_load_n(&tunnel->out_sa, __ATOMIC_ACQUIRE);
+	*out_sa = SA_NONE;
+	more = __atomic_load_n(&tunnel->out_more_count, __ATOMIC_ACQUIRE);
+	if (more && more <= OUT_MORE_MAX && worker % (more + 1))
+		*out_sa = __atomic_load_n(&tunnel->out_more[worker % (more + 1) - 1], __ATOMIC_ACQUIRE);
+	if (*out_sa == SA_NONE)
+		*out_sa = __atomic_load_n(&tunnel->out_sa, __ATOMIC_ACQUIRE);
 	return true;
 }

@@ -38,6 +38,7 @@ struct sa_table {
 	struct sa_maps maps;
 	atomic_flag *replay_locks; /* one per slot, shared by all workers; NULL with one worker */
 	struct sa_slot **slots;	   /* by SA index; NULL: no context yet */
+	uint32_t swept;		   /* where the next sweep goes on */
 	uint32_t used_end;	   /* no slot from here on was ever used */
 	struct sa_slot *dropped;   /* no longer found, but packets that have begun may still need them */
 };
@@ -56,10 +57,12 @@ struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_di
 
 /* At the end of a turn, when no packet is under way: wipe and free what was dropped in it. */
 void sa_table_reap(struct sa_table *table);
-/* Drop the contexts, keys included, of SAs that are no longer there. Called about once a second. */
-void sa_table_sweep(struct sa_table *table);
+/* Drop the contexts, keys included, of SAs that are no longer there. Looks at `max` slots at most, from where the last
+ * call ended: with many SAs a whole sweep would hold up the packets. */
+void sa_table_sweep(struct sa_table *table, uint32_t max);
 
-/* The SA that carries tunnel `id` now, SA_NONE if none does; false: there is no such tunnel. */
-bool sa_table_tunnel(const struct sa_table *table, uint32_t id, uint32_t *out_sa);
+/* The SA by which worker `worker` sends packets of tunnel `id` now (several a child: RFC 9611, struct tunnel), SA_NONE
+ * if none does; false: there is no such tunnel. */
+bool sa_table_tunnel(const struct sa_table *table, uint32_t id, uint32_t worker, uint32_t *out_sa);
 
 #endif

@@ -9,7 +9,10 @@
 #include "agent/out.h"
 
 #define SWEEP_NS       NS_PER_S
-#define PREFETCH_AHEAD 4u /* packets */
+#define SAS_SWEEP_NS   NS_PER_MS
+#define SAS_SWEEP_STEP 128u /* SAs looked at in a millisecond: 100,000 take less than a second */
+#define SAS_STEPS_MAX  32u  /* after a sleep */
+#define PREFETCH_AHEAD 4u   /* packets */
 
 /* ---- bundles ------------------------------------------------------------------------------------------------- */
 
@@ -157,8 +160,20 @@ static uint32_t turn_receive(struct worker *worker)
 	return received;
 }
 
+/* Housekeeping, in steps of some microseconds. */
 static void turn_sweep(struct worker *worker)
 {
+	uint64_t elapsed_ns = worker->now_ns - worker->sas_swept_ns;
+
+	if (elapsed_ns >= SAS_SWEEP_NS) {
+		uint64_t steps = elapsed_ns / SAS_SWEEP_NS;
+
+		worker->sas_swept_ns = worker->now_ns;
+		sa_table_sweep(
+			&worker->sas, SAS_SWEEP_STEP * (uint32_t)(steps < SAS_STEPS_MAX ? steps : SAS_STEPS_MAX));
+	}
+	if (worker->now_ns - worker->swept_ns < SWEEP_NS)
+		return;
 	worker_sweep(worker);
 	in_sweep_fragments(worker);
 }
@@ -180,8 +195,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 	forward_flush(worker);
 	worker_wake_handed(worker);
 	worker_flush_sas(worker);
-	if (now_ns - worker->swept_ns >= SWEEP_NS)
-		turn_sweep(worker);
+	turn_sweep(worker);
 	sa_table_reap(&worker->sas);
 	worker->stat->turns++;
 	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST);

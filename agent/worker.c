@@ -86,7 +86,6 @@ void worker_sweep(struct worker *worker)
 	struct port_lost lost;
 
 	worker->swept_ns = worker->now_ns;
-	sa_table_sweep(&worker->sas);
 	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
 		struct port *port = worker->ports[slot];
 

@@ -99,6 +99,7 @@ struct worker {
 	uint32_t pmtu_tokens;
 	uint64_t pmtu_refilled_ns;
 	uint64_t swept_ns;
+	uint64_t sas_swept_ns;
 	uint64_t now_ns;
 	/* Past the kernel's routes when the outer packet leaves by an interface that is not ours: raw sockets with
 	 * AGENT_MARK. */
@@ -152,7 +153,7 @@ bool worker_owns(struct worker *worker, const struct sa_slot *slot, uint32_t *ow
 enum drop_reason worker_hand_over(struct worker *worker, struct frame *frame, uint32_t owner);
 /* At the end of a turn: wake those who were given something and sleep. */
 void worker_wake_handed(struct worker *worker);
-/* About once a second: forget SAs that are gone, and count what died in the rings. */
+/* About once a second: count what died in the rings. */
 void worker_sweep(struct worker *worker);
 
 #endif

@@ -389,6 +389,53 @@ static void slot_moves_on_within_a_bundle(void **state)
 	chunk_give(&lab->b.cache, opened.chunk);
 }
 
+/* Several outbound SAs of a child (RFC 9611): a worker sends by its own, and by the first where it has none. */
+static void workers_choose_their_sa(void **state)
+{
+	struct lab *lab = *state;
+	struct tunnel *tunnel = &lab->a.tunnels[0];
+	const uint32_t expected[] = {1, 5, 1, 6, 1, 5};
+	uint32_t index;
+
+	tunnel->out_more_count = 3;
+	tunnel->out_more[0] = 5;
+	tunnel->out_more[1] = SA_NONE;
+	tunnel->out_more[2] = 6;
+	for (uint32_t worker = 0; worker < 6; worker++) {
+		assert_true(sa_table_tunnel(&lab->a.worker.sas, 0, worker, &index));
+		assert_int_equal(index, expected[worker]);
+	}
+	tunnel->out_more_count = OUT_MORE_MAX + 1; /* nonsense is not followed */
+	assert_true(sa_table_tunnel(&lab->a.worker.sas, 0, 1, &index));
+	assert_int_equal(index, 1);
+	tunnel->out_more_count = 0;
+	tunnel->out_sa = SA_NONE;
+	assert_true(sa_table_tunnel(&lab->a.worker.sas, 0, 1, &index));
+	assert_int_equal(index, SA_NONE);
+}
+
+/* A sweep looks at a few slots and goes on where it ended. */
+static void sweep_goes_on(void **state)
+{
+	struct lab *lab = *state;
+	struct sa_table *table = &lab->a.worker.sas;
+	enum drop_reason reason;
+
+	for (uint32_t i = 1; i < 7; i++) {
+		lab->a.sas[i] = lab->a.sas[1];
+		assert_non_null(sa_table_find(table, i, SA_OUT, DROP_SA_MISSING, &reason));
+		lab->a.sas[i].generation += 2;
+	}
+	sa_table_sweep(table, 3);
+	assert_true(!table->slots[1] && !table->slots[2] && table->slots[3] && table->slots[6]);
+	sa_table_sweep(table, 3);
+	assert_true(!table->slots[3] && !table->slots[5] && table->slots[6]);
+	sa_table_sweep(table, 7);
+	assert_null(table->slots[6]);
+	assert_int_equal(table->used_end, 0);
+	sa_table_reap(table);
+}
+
 /* For the host itself: through the host device, one hop only, without a link header. */
 static void local_packets_reach_the_host(void **state)
 {
@@ -650,6 +697,8 @@ int main(void)
 		TEST(last_number_within_a_bundle),
 		TEST(hard_limit_within_a_bundle),
 		TEST(slot_moves_on_within_a_bundle),
+		TEST(workers_choose_their_sa),
+		TEST(sweep_goes_on),
 		TEST(local_packets_reach_the_host),
 		TEST(too_big_tells_the_sender),
 		TEST(too_big_goes_in_pieces),
