@@ -16,9 +16,17 @@
  *
  * Addresses are the SA's; every inner address is within the selectors unless "local_ts" or "remote_ts" (an address
  * each) says otherwise.
- * {"op": "suites"} -> {"suites": [{"name", "encr", "bits", "integ", "key_len", "integ_key_len", "icv_len"}],
- * "ah_suites": the same}. Exit
- * status 1 on a line that is no request.
+ * "engine" ("ipsec-mb" or "openssl") says which one is to do it; left out: the agent's own choice.
+ *
+ * Without IP around it, for published vectors (a number above 2^63 is a text in hexadecimal):
+ *   {"op": "cipher_seal", ..., "seq": ALL 64 BITS, "packet": HEX of ESP header, room for the IV, and text}
+ *   {"op": "cipher_open", ..., "seq": ALL 64 BITS, "packet": HEX of the ESP packet}
+ *   -> {"good": true, "packet": HEX from the ESP header on; after opening without ICV}
+ *   {"op": "mac", "integ": 12, "integ_key": HEX, "salt": HEX, "iv": HEX, "data": HEX} -> {"good": true, "icv": HEX}
+ *
+ * {"op": "suites"} -> {"suites": [{"name", "encr", "bits", "integ", "key_len", "integ_key_len", "salt_len", "iv_len",
+ * "icv_len", "engines": [names of those that serve it]}], "ah_suites": the same}. Exit status 1 on a line that is no
+ * request.
  */
 #include "agent/ah_open.h"
 #include "agent/ah_seal.h"
@@ -28,6 +36,7 @@
 #include "agent/frame.h"
 #include "agent/inner.h"
 #include "agent/sa_context.h"
+#include "agent/suite_engine.h"
 #include "agent/transport.h"
 #include "bpf/sadb.h"
 
@@ -60,7 +69,10 @@ static uint32_t get_hex(const json_t *request, const char *name, uint8_t *out, s
 
 static uint64_t get_number(const json_t *request, const char *name)
 {
-	return (uint64_t)json_integer_value(json_object_get(request, name));
+	const json_t *number = json_object_get(request, name);
+
+	return json_is_string(number) ? strtoull(json_string_value(number), NULL, 16)
+				      : (uint64_t)json_integer_value(number);
 }
 
 static bool get_flag(const json_t *request, const char *name)
@@ -107,10 +119,9 @@ static json_t *hex_string(const uint8_t *data, uint32_t len)
 	return json_string(text);
 }
 
-static bool read_sa(const json_t *request, struct sa *sa, bool outbound)
+/* All but the addresses. */
+static void read_cipher(const json_t *request, struct sa *sa, bool outbound)
 {
-	struct ip_addr local, remote;
-
 	memset(sa, 0, sizeof(*sa));
 	sa->state = SA_LIVE;
 	sa->direction = outbound ? SA_OUT : SA_IN;
@@ -127,6 +138,13 @@ static bool read_sa(const json_t *request, struct sa *sa, bool outbound)
 	get_hex(request, "key", sa->encr_key, sizeof(sa->encr_key));
 	get_hex(request, "salt", sa->salt, sizeof(sa->salt));
 	get_hex(request, "integ_key", sa->integ_key, sizeof(sa->integ_key));
+}
+
+static bool read_sa(const json_t *request, struct sa *sa, bool outbound)
+{
+	struct ip_addr local, remote;
+
+	read_cipher(request, sa, outbound);
 	if (!get_addr(request, "local", &local) || !get_addr(request, "remote", &remote))
 		return false;
 	addr_to_mapped(&local, sa->local.bytes);
@@ -191,6 +209,61 @@ static enum drop_reason open_frame(struct sa_context *ctx, struct frame *frame)
 	return ctx->sa.protocol == IPPROTO_AH ? ah_open(ctx, frame, &inner, 1) : esp_open(ctx, frame, &inner, 1);
 }
 
+/* The cipher of this SA by the engine that was asked for. */
+static int make_cipher(const json_t *request, struct esp_cipher *cipher, const struct sa *sa)
+{
+	const char *name = json_string_value(json_object_get(request, "engine"));
+	const struct suite_engine *engine = name ? suite_engine_find(name) : NULL;
+
+	if (!name)
+		return esp_cipher_init(cipher, sa);
+	return engine ? esp_cipher_init_by(cipher, sa, engine) : -1;
+}
+
+static json_t *answer_cipher(const json_t *request, bool outbound)
+{
+	static uint8_t packet[FRAME_SIZE];
+	struct esp_cipher cipher;
+	struct esp_job job = {.cipher = &cipher, .esp = packet, .seq = get_number(request, "seq")};
+	uint32_t len = get_hex(request, "packet", packet, sizeof(packet) - ESP_ICV_MAX), around;
+	struct sa sa;
+
+	read_cipher(request, &sa, outbound);
+	if (make_cipher(request, &cipher, &sa) != 0)
+		return NULL;
+	around = ESP_HEADER_LEN + cipher.suite->iv_len + (outbound ? 0u : cipher.suite->icv_len);
+	if (len < around + cipher.suite->block)
+		return NULL;
+	job.text_len = len - around;
+	if (outbound)
+		esp_jobs_seal(&job, 1);
+	else
+		esp_jobs_open(&job, 1);
+	len = outbound ? len + cipher.suite->icv_len : len - cipher.suite->icv_len;
+	esp_cipher_clear(&cipher);
+	return json_pack("{s:b, s:o}", "good", job.good, "packet", hex_string(packet, len));
+}
+
+static json_t *answer_mac(const json_t *request)
+{
+	static uint8_t data[FRAME_SIZE];
+	uint8_t iv[ESP_IV_MAX] = {0}, icv[ESP_ICV_MAX];
+	uint32_t len = get_hex(request, "data", data, sizeof(data)), icv_len;
+	struct esp_cipher cipher;
+	struct sa sa;
+	bool good;
+
+	read_cipher(request, &sa, true);
+	sa.protocol = IPPROTO_AH;
+	get_hex(request, "iv", iv, sizeof(iv));
+	if (!len || make_cipher(request, &cipher, &sa) != 0)
+		return NULL;
+	icv_len = cipher.suite->icv_len;
+	good = esp_cipher_mac(&cipher, data, len, iv, icv);
+	esp_cipher_clear(&cipher);
+	return json_pack("{s:b, s:o}", "good", good, "icv", hex_string(icv, good ? icv_len : 0));
+}
+
 static json_t *answer_packet(const json_t *request, bool outbound)
 {
 	static uint8_t chunk[FRAME_SIZE];
@@ -208,8 +281,12 @@ static json_t *answer_packet(const json_t *request, bool outbound)
 	run.out_seq = run.replay_top = get_number(request, "seq");
 	tunnel.local_count = read_selectors(request, "local_ts", tunnel.local);
 	tunnel.remote_count = read_selectors(request, "remote_ts", tunnel.remote);
-	if (sa_context_init(&ctx, &sa, &tunnel, &run) == 0)
+	if (sa_context_init(&ctx, &sa, &tunnel, &run) == 0) {
+		esp_cipher_clear(&ctx.cipher);
+		if (make_cipher(request, &ctx.cipher, &sa) != 0)
+			return NULL;
 		reason = outbound ? seal(&ctx, &frame) : open_frame(&ctx, &frame);
+	}
 	sa_context_clear(&ctx);
 	return json_pack("{s:s, s:o, s:I, s:I}", "reason", drop_reason_name(reason), "packet",
 		hex_string(frame.data, reason == DROP_NONE ? frame.len : 0), "seq",
@@ -222,11 +299,19 @@ static json_t *suite_list(const struct esp_suite *(*at)(unsigned))
 	json_t *list = json_array();
 	const struct esp_suite *suite;
 
-	for (unsigned i = 0; (suite = at(i)); i++)
+	for (unsigned i = 0; (suite = at(i)); i++) {
+		json_t *engines = json_array();
+
+		for (unsigned j = 0; suite_engine_at(j); j++) {
+			if (suite_engine_at(j)->serves(suite))
+				json_array_append_new(engines, json_string(suite_engine_at(j)->name));
+		}
 		json_array_append_new(list,
-			json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "name", suite->name, "encr", suite->encr,
-				"bits", suite->encr_key_bits, "integ", suite->integ, "key_len", suite->encr_key_len,
-				"integ_key_len", suite->integ_key_len, "icv_len", suite->icv_len));
+			json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o}", "name", suite->name, "encr",
+				suite->encr, "bits", suite->encr_key_bits, "integ", suite->integ, "key_len",
+				suite->encr_key_len, "integ_key_len", suite->integ_key_len, "salt_len", suite->salt_len,
+				"iv_len", suite->iv_len, "icv_len", suite->icv_len, "engines", engines));
+	}
 	return list;
 }
 
@@ -247,6 +332,12 @@ static json_t *answer(const json_t *request)
 		return answer_packet(request, true);
 	if (strcmp(op, "open") == 0)
 		return answer_packet(request, false);
+	if (strcmp(op, "cipher_seal") == 0)
+		return answer_cipher(request, true);
+	if (strcmp(op, "cipher_open") == 0)
+		return answer_cipher(request, false);
+	if (strcmp(op, "mac") == 0)
+		return answer_mac(request);
 	return NULL;
 }
 
@@ -261,7 +352,7 @@ int main(void)
 
 		if (!reply) {
 			fprintf(stderr, "esp_tool: no request: %s\n",
-				request ? "op or address is missing or unknown" : error.text);
+				request ? "op, suite, engine or address is missing or unknown" : error.text);
 			json_decref(request);
 			return 1;
 		}
