@@ -18,6 +18,7 @@
 #include "agent/watch.h"
 #include "agent/worker.h"
 #include "agent/xsk_port.h"
+#include "bpf/capture.h"
 #include "bpf/dataplane.h"
 #include "bpf/sadb.h"
 
@@ -43,6 +44,7 @@ struct interface {
 
 struct agent {
 	struct dataplane *dataplane;
+	struct capture *capture;
 	struct sadb *sadb;
 	struct netlink netlink;
 	struct watch watch;
@@ -160,6 +162,7 @@ static void agent_detach_others(struct agent *agent)
 		if (agent->interfaces[i].port)
 			ifindexes[count++] = (int)agent->interfaces[i].port->ifindex;
 	dataplane_keep_only(agent->dataplane, ifindexes, count);
+	capture_keep_only(ifindexes, count);
 }
 
 static bool agent_serves_any(const struct agent *agent)
@@ -465,6 +468,10 @@ static int agent_make_host_device(struct agent *agent, char error[static 256])
 	if (err)
 		return err;
 	agent_put_port(agent, HOST_SLOT, port);
+	err = capture_open(agent->dataplane, agent->host.ifindex, &agent->capture, error);
+	if (err)
+		return err;
+	agent->interface_options.capture = agent->capture;
 	err = hostdev_rules_add(&agent->netlink);
 	if (err)
 		snprintf(error, 256, "the routing rule for table %u cannot be set: %s", AGENT_ROUTE_TABLE,
@@ -651,6 +658,7 @@ void agent_stop(struct agent *agent)
 	free(agent->shared.acquire_told_ns);
 	reassembly_free(agent->shared.reassembly);
 	sadb_close(agent->sadb);
+	capture_close(agent->capture);
 	dataplane_close(agent->dataplane);
 	free(agent);
 }

@@ -16,9 +16,7 @@
 #define AGENT_SOCKET_DEFAULT  "/run/espalier/agent.sock"
 #define AGENT_MESSAGE_VERSION 1u
 
-/* Sockets that must not enter the tunnel (IKE's) and the agent's own route look-ups carry this mark; `ip rule` sends
- * all else to the table. */
-#define AGENT_MARK	    0x45535000u
+/* AGENT_MARK is the BPF programs' too: bpf/contract.h. */
 #define AGENT_ROUTE_TABLE   4500u
 #define AGENT_RULE_PRIORITY 4500u
 /*

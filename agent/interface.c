@@ -107,6 +107,17 @@ static int interface_sockets(const struct interface_options *options, struct por
 	return 0;
 }
 
+/* The host's own packets that leave by the interface; transit and what routes lead to the host device need no filter.
+ */
+static void interface_capture(const struct interface_options *options, const struct link_info *link)
+{
+	char reason[256] = "";
+
+	if (capture_attach(options->capture, (int)link->ifindex, reason))
+		log_warn("%s: %s; packets of this host under a transport mode policy leave in clear", link->name,
+			reason);
+}
+
 static void interface_note_queues(const struct interface_options *options, struct port *port)
 {
 	size_t len = strlen(port->reason);
@@ -146,6 +157,7 @@ int interface_open(const struct interface_options *options, const struct link_in
 		dataplane_detach(options->dataplane, (int)link->ifindex, link->name);
 		return err;
 	}
+	interface_capture(options, link);
 	interface_note_queues(options, port);
 	*out = TAKE_PTR(port);
 	return 0;

@@ -7,10 +7,12 @@
 #include "agent/netlink.h"
 #include "agent/port.h"
 #include "agent/umem.h"
+#include "bpf/capture.h"
 #include "bpf/dataplane.h"
 
 struct interface_options {
 	struct dataplane *dataplane;
+	const struct capture *capture;
 	struct netlink *netlink;
 	struct umem *umem;
 	uint32_t worker_count;

@@ -6,6 +6,7 @@
 #include "agent/contract.h"
 #include "agent/hostdev.h"
 #include "agent/privilege.h"
+#include "bpf/capture.h"
 #include "bpf/dataplane.h"
 #include "bpf/sadb.h"
 
@@ -161,7 +162,11 @@ static bool options_read(struct agent_options *options, const struct arguments *
 static int detach(const struct agent_options *options)
 {
 	struct netlink netlink;
-	int err = dataplane_remove(options->pin_dir);
+	int err;
+
+	if (capture_keep_only(NULL, 0))
+		log_error("not every tc filter of ours could be removed");
+	err = dataplane_remove(options->pin_dir);
 
 	if (err && err != -ENOENT)
 		log_error("the programs and maps under %s cannot be removed: %s", options->pin_dir, strerror(-err));

@@ -7,13 +7,12 @@
  * protected;
  *   - to the kernel as if nobody had looked: IKE, ARP, neighbour discovery, everything else.
  */
+#include "bpf/drop.bpf.h"
 #include "bpf/maps.bpf.h"
 #include "bpf/parse.bpf.h"
 #include "bpf/policy.bpf.h"
 #include "bpf/replay.h"
 
-#define PORT_IKE	  500
-#define PORT_IKE_NAT	  4500
 #define SPI_FIRST	  256u /* RFC 4303 2.1: 0 is local, 1-255 are reserved */
 #define ESP_HEADER	  8u   /* SPI and sequence number */
 #define AH_HEADER	  12u  /* next header, length, reserved, then SPI and sequence number (RFC 4302 2) */
@@ -26,8 +25,6 @@
 #define NON_ESP_MARKER	  4u		 /* RFC 3948 2.2: four zero bytes stand before IKE on port 4500 */
 #define EVENTS_PER_WINDOW 10u		 /* and CPU */
 #define EVENT_WINDOW_NS	  1000000000ull
-#define ICMPV6_ND_FIRST	  133 /* router solicitation */
-#define ICMPV6_ND_LAST	  137 /* redirect */
 
 /* What a step says: VERDICT_PASS, VERDICT_REDIRECT, or the reason of the drop. */
 #define VERDICT_PASS	 (-1)
@@ -62,16 +59,6 @@ struct {
 	__type(value, __u64);
 } fragments SEC(".maps");
 
-static __always_inline void drop_count_add(__u32 reason)
-{
-	struct drop_count *count = bpf_map_lookup_elem(&xdp_drops, &reason);
-
-	if (!count)
-		return;
-	count->packets++;
-	count->last_ns = bpf_ktime_get_ns();
-}
-
 static __always_inline int event_allowed(__u64 now_ns)
 {
 	__u32 zero = 0;
@@ -102,55 +89,6 @@ static __always_inline void event_spi_unknown(const struct packet *packet, __be3
 	event->destination = packet->destination;
 	event->time_ns = now_ns;
 	bpf_ringbuf_submit(event, 0);
-}
-
-/* Multicast, limited broadcast, IPv6 link-local: never forwarded, so never ours to protect. */
-static __always_inline int destination_special(const struct packet *packet)
-{
-	const __u8 *to = packet->destination.bytes;
-
-	if (packet->family == 4)
-		return to[12] >= 224 && (to[12] < 240 || (to[12] & to[13] & to[14] & to[15]) == 255);
-	return to[0] == 0xff || (to[0] == 0xfe && (to[1] & 0xc0) == 0x80);
-}
-
-static __always_inline int neighbor_discovery(const struct packet *packet)
-{
-	__u16 type = packet->source_port >> 8;
-
-	return packet->family == 6 && packet->protocol == IPPROTO_ICMPV6 && packet->has_ports &&
-	       type >= ICMPV6_ND_FIRST && type <= ICMPV6_ND_LAST;
-}
-
-/* The question but for whose side is which. */
-static __always_inline void question_init(struct policy_question *q, const struct packet *packet)
-{
-	q->protocol = packet->protocol;
-	q->has_ports = packet->has_ports;
-	q->later = packet->later;
-	q->family = packet->family;
-}
-
-/* As it leaves here: source is local, destination remote. */
-static __always_inline int policy_ask_outbound(const struct packet *packet, struct policy_question *q)
-{
-	question_init(q, packet);
-	__builtin_memcpy(q->local, &packet->source, sizeof(q->local));
-	__builtin_memcpy(q->remote, &packet->destination, sizeof(q->remote));
-	q->local_port = packet->source_port;
-	q->remote_port = packet->destination_port;
-	return policy_ask(q);
-}
-
-/* As it arrives from outside: destination is local, source remote. */
-static __always_inline int policy_ask_inbound(const struct packet *packet, struct policy_question *q)
-{
-	question_init(q, packet);
-	__builtin_memcpy(q->local, &packet->destination, sizeof(q->local));
-	__builtin_memcpy(q->remote, &packet->source, sizeof(q->remote));
-	q->local_port = packet->destination_port;
-	q->remote_port = packet->source_port;
-	return policy_ask(q);
 }
 
 /* Plaintext from outside: what a tunnel should have brought must not come in clear (RFC 4301 5.2 step 4). */

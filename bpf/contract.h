@@ -16,7 +16,8 @@
  *   local_addr  hash                     struct addr16 -> u32 ifindex        agent                 XDP
  *   port        hash                     u32 ifindex -> struct port_info     agent                 XDP, tools
  *   xsks        xskmap                   slot * QUEUES_MAX + queue -> socket agent                 XDP
- *   xdp_drops   per-CPU array            drop reason -> struct drop_count    XDP                   tools
+ *   capture_to  array[1]                 0 -> u32 ifindex of the host device agent                 tc
+ *   xdp_drops   per-CPU array            drop reason -> struct drop_count    XDP, tc               tools
  *   worker      array, mmap              worker -> struct worker_stat        agent                 IKE daemon, tools
  *   events      ring buffer              struct event                        XDP                   IKE daemon
  *
@@ -402,6 +403,11 @@ struct policy_lens {
 	 * asks again then. */
 	__u64 changes;
 };
+
+/* ---- capture ---- */
+/* Sockets that must not enter the tunnel (IKE's) and the agent's own route look-ups carry this mark; `ip rule` sends
+ * all else to the table of the host device, and tc leaves what carries it alone. */
+#define AGENT_MARK 0x45535000u
 
 /* ---- ports and workers --------------------------------------------------------------------------------------- */
 #define PORT_HOST 0x01u /* the far end of the host device: everything that arrives is outbound */

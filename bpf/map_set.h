@@ -22,6 +22,7 @@
 	X(local_addr, BPF_MAP_TYPE_HASH, sizeof(struct addr16), 4)                                                     \
 	X(port, BPF_MAP_TYPE_HASH, 4, sizeof(struct port_info))                                                        \
 	X(xsks, BPF_MAP_TYPE_XSKMAP, 4, 4)                                                                             \
+	X(capture_to, BPF_MAP_TYPE_ARRAY, 4, 4)                                                                        \
 	X(xdp_drops, BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct drop_count))                                          \
 	X(worker, BPF_MAP_TYPE_ARRAY, 4, sizeof(struct worker_stat))                                                   \
 	X(events, BPF_MAP_TYPE_RINGBUF, 0, 0)

@@ -6,7 +6,7 @@
 #ifndef ESPALIER_BPF_PARSE_BPF_H
 #define ESPALIER_BPF_PARSE_BPF_H
 
-#include "bpf/contract.h"
+#include "bpf/packet.bpf.h"
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -18,56 +18,14 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define VLAN_TAGS_MAX	3
-#define EXT_HEADERS_MAX 6
+#define VLAN_TAGS_MAX 3
 /* Above every offset a header can have: Ethernet, three tags, IPv6, six extension headers of 2048 bytes. Bounds the
- * verifier's view; all bits below its highest are set, so that it is a mask too. */
+ * verifier's view. */
 #define HEADER_OFF_MAX 0x3fffu
-
-#define IPV4_MF		 0x2000
-#define IPV4_OFFSET	 0x1fff
-#define IPV6_FRAG_OFFSET 0xfff8
-#define IPV6_FRAG_MORE	 0x0001
-#define PROTO_SCTP	 132
-#define PROTO_DCCP	 33
-#define PROTO_MH	 135 /* Mobility Header (RFC 6275 6.1.1): the type is its third byte */
-#define PROTO_UDPLITE	 136
 
 struct vlan_tag {
 	__be16 control;
 	__be16 ethertype;
-};
-
-struct ipv6_ext {
-	__u8 next;
-	__u8 len; /* in 8 bytes, without the first 8; of a fragment header: reserved */
-	__be16 fragment;
-	__be32 id;
-};
-
-enum parse_result {
-	PARSE_OK,
-	PARSE_NOT_IP,
-	PARSE_MALFORMED,
-};
-
-/* Facts of one frame. Offsets count from its first byte. */
-struct packet {
-	__u8 family;
-	__u8 protocol;
-	__u8 fragment;	/* any fragment */
-	__u8 later;	/* a fragment, but not the first: no transport header */
-	__u8 has_ports; /* the two below are known */
-	__u8 group;	/* sent to a link-layer group or broadcast address */
-	__u16 source_port;
-	__u16 destination_port;
-	__u32 l3_off;
-	__u32 payload_off;
-	__u32 fragment_off; /* of a fragment: behind the IP and fragment headers */
-	__be32 fragment_id;
-	__u32 end; /* behind the last byte of the IP packet; a short Ethernet frame has padding after it */
-	struct addr16 source;
-	struct addr16 destination;
 };
 
 /* `len` bytes of the frame at `off`, or NULL if they are not there. */
@@ -121,16 +79,6 @@ static __always_inline __u16 parse_ethernet(struct xdp_md *ctx, struct packet *p
 	return type;
 }
 
-static __always_inline void addr16_from_v4(struct addr16 *out, __be32 addr)
-{
-	__u32 *words = (__u32 *)out->bytes;
-
-	words[0] = 0;
-	words[1] = 0;
-	words[2] = bpf_htonl(0xffff);
-	words[3] = addr;
-}
-
 static __always_inline enum parse_result parse_ipv4(struct xdp_md *ctx, struct packet *packet)
 {
 	struct iphdr *ip = frame_at(ctx, packet->l3_off, sizeof(*ip));
@@ -155,13 +103,6 @@ static __always_inline enum parse_result parse_ipv4(struct xdp_md *ctx, struct p
 	addr16_from_v4(&packet->source, ip->saddr);
 	addr16_from_v4(&packet->destination, ip->daddr);
 	return PARSE_OK;
-}
-
-/* The headers that RFC 4301 4.4.1.1 steps over to find the next layer protocol. AH and ESP are next layer protocols. */
-static __always_inline int ipv6_ext_known(__u8 protocol)
-{
-	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING || protocol == IPPROTO_DSTOPTS ||
-	       protocol == IPPROTO_FRAGMENT;
 }
 
 static __always_inline enum parse_result parse_ipv6_ext(struct xdp_md *ctx, struct packet *packet)
@@ -210,50 +151,17 @@ static __always_inline enum parse_result parse_ipv6(struct xdp_md *ctx, struct p
 	return parse_ipv6_ext(ctx, packet);
 }
 
-/* What stands for both ports of a protocol without ports (contract.h: struct selector). */
-static __always_inline void both_ports_set(struct packet *packet, __u16 value)
-{
-	packet->source_port = value;
-	packet->destination_port = value;
-}
-
-/* Ports of the protocols that have them; of ICMP and ICMPv6 type << 8 | code, of the Mobility Header type << 8. */
 static __always_inline enum parse_result parse_ports(struct xdp_md *ctx, struct packet *packet)
 {
-	__be16 *ports;
-	__u8 *mobility;
+	__u32 len = ports_len(packet->protocol);
+	__u8 *bytes;
 
-	if (packet->later)
+	if (packet->later || !len)
 		return PARSE_OK;
-	switch (packet->protocol) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-	case PROTO_DCCP:
-	case PROTO_SCTP:
-	case PROTO_UDPLITE:
-		ports = packet_at(ctx, packet, packet->payload_off, 4);
-		if (!ports)
-			return PARSE_MALFORMED;
-		packet->source_port = bpf_ntohs(ports[0]);
-		packet->destination_port = bpf_ntohs(ports[1]);
-		break;
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6:
-		ports = packet_at(ctx, packet, packet->payload_off, 2);
-		if (!ports)
-			return PARSE_MALFORMED;
-		both_ports_set(packet, bpf_ntohs(ports[0]));
-		break;
-	case PROTO_MH:
-		mobility = packet_at(ctx, packet, packet->payload_off, 3);
-		if (!mobility)
-			return PARSE_MALFORMED;
-		both_ports_set(packet, (__u16)(mobility[2] << 8));
-		break;
-	default:
-		return PARSE_OK;
-	}
-	packet->has_ports = 1;
+	bytes = packet_at(ctx, packet, packet->payload_off, len);
+	if (!bytes)
+		return PARSE_MALFORMED;
+	ports_set(packet, bytes, len);
 	return PARSE_OK;
 }
 

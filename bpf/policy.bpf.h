@@ -7,6 +7,7 @@
 #define ESPALIER_BPF_POLICY_BPF_H
 
 #include "bpf/maps.bpf.h"
+#include "bpf/packet.bpf.h"
 #include "bpf/policy_match.h"
 
 /* Every length once, and some readings more. */
@@ -96,6 +97,37 @@ __noinline int policy_ask(struct policy_question *q)
 			return answer;
 	}
 	return POLICY_ANSWER_BUSY;
+}
+
+/* The question but for whose side is which. */
+static __always_inline void question_init(struct policy_question *q, const struct packet *packet)
+{
+	q->protocol = packet->protocol;
+	q->has_ports = packet->has_ports;
+	q->later = packet->later;
+	q->family = packet->family;
+}
+
+/* As it leaves here: source is local, destination remote. */
+static __always_inline int policy_ask_outbound(const struct packet *packet, struct policy_question *q)
+{
+	question_init(q, packet);
+	__builtin_memcpy(q->local, &packet->source, sizeof(q->local));
+	__builtin_memcpy(q->remote, &packet->destination, sizeof(q->remote));
+	q->local_port = packet->source_port;
+	q->remote_port = packet->destination_port;
+	return policy_ask(q);
+}
+
+/* As it arrives from outside: destination is local, source remote. */
+static __always_inline int policy_ask_inbound(const struct packet *packet, struct policy_question *q)
+{
+	question_init(q, packet);
+	__builtin_memcpy(q->local, &packet->destination, sizeof(q->local));
+	__builtin_memcpy(q->remote, &packet->source, sizeof(q->remote));
+	q->local_port = packet->destination_port;
+	q->remote_port = packet->source_port;
+	return policy_ask(q);
 }
 
 #endif

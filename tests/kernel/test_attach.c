@@ -2,7 +2,10 @@
 /* Attaching to real interfaces, in a network namespace of the test's own: veth0 -- veth1, and dummy0, which has no
  * native XDP. */
 #include "agent/base/own.h"
+#include "bpf/capture.h"
 #include "bpf/dataplane.h"
+#include "bpf/policy.h"
+#include "bpf/sadb.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -349,6 +352,101 @@ static void test_needs_root(void **state)
 
 #define ATTACH_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* ---- capture ---- */
+
+/* Somebody else's filter on veth0, one that says `action`. */
+static void other_filter(uint32_t priority, uint32_t handle, int action)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = index_of("veth0"), .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, place, .handle = handle, .priority = priority);
+	const struct bpf_insn insns[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = action}, {.code = BPF_JMP | BPF_EXIT}};
+
+	place.prog_fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "other", "GPL", insns, ARRAY_LEN(insns), NULL);
+	assert_true(place.prog_fd >= 0);
+	assert_int_equal(bpf_tc_hook_create(&hook), 0);
+	assert_int_equal(bpf_tc_attach(&hook, &place), 0);
+	close(place.prog_fd);
+}
+
+/* Did host1 receive exactly so many packets? */
+static void received_expect(unsigned count)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "ip -s link show host1 | awk '/RX:/ { getline; exit $2 != %u }'", count);
+	run(command);
+}
+
+#define PING "ping -c 3 -i 0.01 -W 1 192.0.2.9 >/dev/null; test $? = 1"
+
+static struct selector host4(uint8_t last)
+{
+	return (struct selector){
+		.family = 4, .port_last = 0xffff, .first = {192, 0, 2, last}, .last = {192, 0, 2, last}};
+}
+
+/* What is protected between the hosts themselves leaves by the host device, as long as the filter stands; the filter
+ * outlives the agent, and another filter on the interface stays. */
+static void test_capture(void **state)
+{
+	struct dataplane *dp = *state;
+	struct policy policy = {.action = POLICY_PROTECT, .local_count = 1, .remote_count = 1};
+	struct policy_set *set;
+	struct capture *capture;
+	struct sadb *db;
+	char error[256] = "";
+	int veth0 = index_of("veth0");
+	uint32_t id;
+
+	run("ip link add host0 type veth peer name host1");
+	run("for i in host0 host1; do echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; ip link set $i up; done");
+	run("ip addr add 192.0.2.1/24 dev veth0 && ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev veth0");
+	other_filter(7, 1, 0); /* it lets everything go, and so ends the chain */
+	assert_int_equal(sadb_open(PIN_DIR, true, &db), 0);
+	assert_int_equal(policy_set_new(db, &set), 0);
+	policy.local[0] = host4(1);
+	policy.remote[0] = host4(9);
+	assert_int_equal(policy_add(set, &policy, &id), 0);
+
+	run(PING);
+	received_expect(0);
+	if (capture_open(dp, (uint32_t)index_of("host0"), &capture, error))
+		fail_msg("%s", error);
+	assert_int_equal(capture_attach(capture, veth0, error), 0);
+	assert_int_equal(capture_attach(capture, veth0, error), 0); /* replaced */
+	capture_close(capture);
+	run(PING);
+	received_expect(3);
+
+	assert_int_equal(capture_keep_only(&veth0, 1), 0);
+	run("tc filter show dev veth0 egress | grep -q capture");
+	assert_int_equal(capture_keep_only(NULL, 0), 0);
+	run("! tc filter show dev veth0 egress | grep -q capture");
+	run("tc filter show dev veth0 egress | grep -q other");
+	assert_int_equal(capture_detach(veth0), 0);
+	policy_set_free(set);
+	sadb_close(db);
+	run("ip link del host0");
+}
+
+/* A filter of somebody else in our place is neither replaced nor removed. */
+static void test_capture_place_taken(void **state)
+{
+	struct dataplane *dp = *state;
+	struct capture *capture;
+	char error[256] = "";
+
+	other_filter(1, 0x4553, -1);
+	assert_int_equal(capture_open(dp, 1, &capture, error), 0);
+	assert_int_equal(capture_attach(capture, index_of("veth0"), error), -EEXIST);
+	assert_non_null(strstr(error, "another tc filter"));
+	assert_int_equal(capture_detach(index_of("veth0")), 0);
+	run("tc filter show dev veth0 egress | grep -q other");
+	assert_int_equal(capture_attach(capture, 0x7ffffff0, error), -ENODEV);
+	capture_close(capture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +458,8 @@ int main(void)
 		ATTACH_TEST(test_interface_replaced),
 		ATTACH_TEST(test_dispatcher),
 		ATTACH_TEST(test_dispatcher_off),
+		ATTACH_TEST(test_capture),
+		ATTACH_TEST(test_capture_place_taken),
 		ATTACH_TEST(test_remove),
 		ATTACH_TEST(test_remove_leaves_others),
 	};

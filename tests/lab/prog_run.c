@@ -18,10 +18,13 @@
  *   {"op": "no_socket"}
  *   {"op": "frame", "data": HEX}  -> {"verdict": "pass"|"drop"|"redirect", "reason": NAME or null, "meta": {...} or
  * null, "data": HEX}
+ *   {"op": "capture_to", "ifindex": N}                      where the tc program redirects to
+ *   {"op": "egress", "data": HEX, "mark": N}                the frame leaves: -> as "frame"; "meta" is null
  *   {"op": "events"}              -> {"events": [{"kind", "spi", "source", "destination"}]}
  * A failure is {"error": TEXT}.
  */
 #include "agent/base/own.h"
+#include "bpf/capture.h"
 #include "bpf/dataplane.h"
 #include "bpf/policy.h"
 #include "bpf/sadb.h"
@@ -32,6 +35,7 @@
 #include <jansson.h>
 #include <linux/bpf.h>
 #include <linux/if_xdp.h>
+#include <linux/pkt_cls.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,6 +48,7 @@ struct runner {
 	const char *pin_dir;
 	struct dataplane *dp;
 	struct sadb *db;
+	struct capture *capture;
 	struct policy_set *policies;
 	int port_fd;
 	int socket_fd;
@@ -304,6 +309,41 @@ static json_t *op_frame(struct runner *r, const json_t *request)
 	return frame_answer(opts.retval, reason_between(before, after), out, opts.data_size_out);
 }
 
+static json_t *op_capture_to(struct runner *r, const json_t *request)
+{
+	char error[256];
+
+	capture_close(r->capture);
+	return answer_of(capture_open(r->dp, number(request, "ifindex"), &r->capture, error));
+}
+
+static json_t *op_egress(struct runner *r, const json_t *request)
+{
+	uint64_t before[DROP_REASON_COUNT], after[DROP_REASON_COUNT];
+	struct __sk_buff skb = {.mark = number(request, "mark")};
+	uint8_t in[FRAME_MAX], out[ROOM_MAX];
+	int len = hex_read(request, "data", in, sizeof(in)), err;
+	uint32_t verdict;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_out = out, .data_size_out = sizeof(out), .repeat = 1,
+		.ctx_in = &skb, .ctx_size_in = sizeof(skb));
+
+	if (len < 0 || !r->capture)
+		return answer_of(len < 0 ? len : -EINVAL);
+	opts.data_size_in = (uint32_t)len;
+	drops_read(r->db, before);
+	err = bpf_prog_test_run_opts(capture_program_fd(r->capture), &opts);
+	if (err)
+		return answer_of(err);
+	drops_read(r->db, after);
+	verdict = opts.retval;
+	return json_pack("{s:s,s:s?,s:n,s:o}", "verdict",
+		verdict == TC_ACT_REDIRECT	     ? "redirect"
+		: verdict == (uint32_t)TC_ACT_UNSPEC ? "pass"
+		: verdict == TC_ACT_SHOT	     ? "drop"
+						     : "other",
+		"reason", reason_between(before, after), "meta", "data", hex_json(out, opts.data_size_out));
+}
+
 static void event_add(const struct event *event, void *context)
 {
 	json_array_append_new(
@@ -339,6 +379,8 @@ static const struct {
 	{"socket", op_socket},
 	{"no_socket", op_no_socket},
 	{"frame", op_frame},
+	{"capture_to", op_capture_to},
+	{"egress", op_egress},
 	{"events", op_events},
 };
 
@@ -406,6 +448,7 @@ int main(int argc, char **argv)
 	}
 	own_close_(&r.socket_fd);
 	own_close_(&r.port_fd);
+	capture_close(r.capture);
 	policy_set_free(r.policies);
 	sadb_close(r.db);
 	dataplane_close(r.dp);
