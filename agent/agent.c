@@ -525,7 +525,7 @@ static int agent_make_ground(struct agent *agent, char error[static 256])
 	agent->worker_count = agent_count_workers(agent, &queues);
 	agent->shared.worker_count = agent->worker_count;
 	sockets = queues + SPARE_SOCKETS;
-	err = umem_init(&agent->umem, sockets * XSK_CHUNKS + agent->worker_count * (CHUNKS_PER_WORKER + HANDOVER_MAX));
+	err = umem_init(&agent->umem, sockets * xsk_chunks(agent->interface_options.xsk.ring_size) + agent->worker_count * (CHUNKS_PER_WORKER + HANDOVER_MAX));
 	if (err) {
 		snprintf(error, 256, "no memory for %u sockets' packets: %s", sockets, strerror(-err));
 		return err;
@@ -556,6 +556,7 @@ static int agent_set_up(struct agent *agent, const struct agent_options *options
 	int err;
 
 	agent_name_interfaces(agent, options);
+	agent->interface_options.xsk.ring_size = XSK_RING_SIZE;
 	agent->interface_options.allow_native = !options->xdp_mode || strcmp(options->xdp_mode, "generic") != 0;
 	agent->interface_options.allow_generic = !options->xdp_mode || strcmp(options->xdp_mode, "native") != 0;
 	err = agent_open_maps(agent, options, error);

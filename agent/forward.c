@@ -43,10 +43,10 @@ static void forward_flush_port(struct worker *worker, uint32_t slot)
 
 	if (port) {
 		queue = port_send_queue(port, worker->index);
-		sent = port_send(queue, batch->frames, batch->count);
+		sent = port_send(queue, batch->frames, batch->count, &worker->cache);
 		if (sent < batch->count) { /* full: make room once, then give up */
 			port_flush(queue, &worker->cache);
-			sent += port_send(queue, batch->frames + sent, batch->count - sent);
+			sent += port_send(queue, batch->frames + sent, batch->count - sent, &worker->cache);
 		}
 		worker->flush_pending |= bit;
 	}

@@ -90,11 +90,11 @@ static int interface_attach(const struct interface_options *options, const struc
 /* A socket on every queue. One that the kernel refuses leaves the whole port unusable: its packets would die unseen. */
 static int interface_sockets(const struct interface_options *options, struct port *port, char error[static 256])
 {
-	bool zero_copy = port->mode == ATTACH_NATIVE;
+	struct xsk_outcome outcome = {.zero_copy = port->mode == ATTACH_NATIVE};
 
 	for (uint32_t i = 0; i < port->queue_count; i++) {
-		int err = xsk_queue_open(
-			port, i, options->umem, dataplane_xsks_fd(options->dataplane), &zero_copy, &port->queues[i]);
+		int err = xsk_queue_open(port, i, options->umem, dataplane_xsks_fd(options->dataplane), &options->xsk,
+			&outcome, &port->queues[i]);
 
 		if (err) {
 			snprintf(error, 256, "%s: no AF_XDP socket on queue %u: %s%s", port->name, i, strerror(-err),
@@ -103,7 +103,8 @@ static int interface_sockets(const struct interface_options *options, struct por
 		}
 		port->queues[i]->shared = port->queue_count < options->worker_count;
 	}
-	port->zero_copy = zero_copy;
+	port->zero_copy = outcome.zero_copy;
+	port->multi_buffer = outcome.multi_buffer;
 	return 0;
 }
 

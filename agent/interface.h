@@ -8,6 +8,7 @@
 #include "agent/port.h"
 #include "agent/umem.h"
 #include "bpf/capture.h"
+#include "agent/xsk_port.h"
 #include "bpf/dataplane.h"
 
 struct interface_options {
@@ -16,6 +17,7 @@ struct interface_options {
 	struct netlink *netlink;
 	struct umem *umem;
 	uint32_t worker_count;
+	struct xsk_options xsk;
 	bool allow_native;
 	bool allow_generic;
 };

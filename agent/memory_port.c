@@ -59,11 +59,13 @@ static void memory_refill(struct port_queue *head, struct chunk_cache *cache)
 	(void)cache;
 }
 
-static uint32_t memory_send(struct port_queue *head, const struct frame *frames, uint32_t count)
+static uint32_t memory_send(
+	struct port_queue *head, const struct frame *frames, uint32_t count, struct chunk_cache *cache)
 {
 	struct memory_queue *queue = (struct memory_queue *)head;
 	uint32_t room = queue->limit > queue->sent.count ? queue->limit - queue->sent.count : 0;
 
+	(void)cache;
 	return ring_put(&queue->sent, frames, smaller(count, room));
 }
 

@@ -43,14 +43,14 @@ void port_free(struct port *port)
 	free(port);
 }
 
-uint32_t port_send(struct port_queue *queue, const struct frame *frames, uint32_t count)
+uint32_t port_send(struct port_queue *queue, const struct frame *frames, uint32_t count, struct chunk_cache *cache)
 {
 	uint32_t taken;
 
 	if (!queue->shared)
-		return queue->ops->send(queue, frames, count);
+		return queue->ops->send(queue, frames, count, cache);
 	pthread_spin_lock(&queue->send_lock);
-	taken = queue->ops->send(queue, frames, count);
+	taken = queue->ops->send(queue, frames, count, cache);
 	pthread_spin_unlock(&queue->send_lock);
 	return taken;
 }

@@ -29,12 +29,14 @@ struct port_lost {
 	uint64_t rx_full;    /* the receive ring was full */
 	uint64_t no_frame;   /* there was no chunk to receive into */
 	uint64_t tx_refused; /* taken to be sent, but the interface was down or gone */
+	uint64_t tx_gone;    /* taken to be sent, but lost on the way */
 };
 
 struct port_ops {
 	uint32_t (*recv)(struct port_queue *queue, struct frame *frames, uint32_t max);
 	void (*refill)(struct port_queue *queue, struct chunk_cache *cache);
-	uint32_t (*send)(struct port_queue *queue, const struct frame *frames, uint32_t count);
+	uint32_t (*send)(
+		struct port_queue *queue, const struct frame *frames, uint32_t count, struct chunk_cache *cache);
 	bool (*flush)(struct port_queue *queue, struct chunk_cache *cache);
 	void (*lost)(struct port_queue *queue, struct port_lost *lost);
 	void (*free)(struct port_queue *queue);
@@ -60,6 +62,12 @@ struct port {
 	struct port_queue *queues[QUEUES_MAX];
 	enum attach_mode mode;
 	bool zero_copy;
+	bool multi_buffer;	   /* takes and sends packets longer than a chunk */
+	bool live_capable;	   /* the live engine may send here */
+	_Atomic bool live_refused; /* it could not, or not now; AF_XDP does */
+	_Atomic bool live_carries; /* it did within the last second */
+	uint64_t live_seen;	   /* control thread: frames by the engine, and by the link, when last compared */
+	uint64_t link_seen;
 	char reason[256]; /* why not better; "" if nothing to say */
 };
 
@@ -115,10 +123,10 @@ static inline void port_lost(struct port_queue *queue, struct port_lost *lost)
 
 /*
  * Queue frames for transmission, `data` at the link header. Gives how many were taken, from the first on; those the
- * caller may no longer touch. The rest stays the caller's (the ring is full). Nothing is sure to move before
- * port_flush.
+ * caller may no longer touch. The rest stays the caller's (the ring is full). Buffers that are no longer needed go back
+ * to `cache`. Nothing is sure to move before port_flush.
  */
-uint32_t port_send(struct port_queue *queue, const struct frame *frames, uint32_t count);
+uint32_t port_send(struct port_queue *queue, const struct frame *frames, uint32_t count, struct chunk_cache *cache);
 /* Make the queue transmit, and take the chunks of transmitted frames into `cache`. True: frames are still waiting,
  * flush again soon. */
 bool port_flush(struct port_queue *queue, struct chunk_cache *cache);

@@ -133,8 +133,10 @@ static bool tun_write(
 	return writev(queue->head.fd, parts, count) >= 0;
 }
 
-static uint32_t tun_queue_send(struct port_queue *head, const struct frame *frames, uint32_t count)
+static uint32_t tun_queue_send(
+	struct port_queue *head, const struct frame *frames, uint32_t count, struct chunk_cache *cache)
 {
+	(void)cache;
 	struct tun_queue *queue = (struct tun_queue *)head;
 	struct frame batch[GRO_FRAMES_MAX];
 	struct gro gro;

@@ -94,6 +94,7 @@ void worker_sweep(struct worker *worker)
 			worker_count_lost(worker, DROP_RX_FULL, lost.rx_full);
 			worker_count_lost(worker, DROP_NO_FRAME, lost.no_frame);
 			worker_count_lost(worker, DROP_PORT_DOWN, lost.tx_refused);
+			worker_count_lost(worker, DROP_TX_FULL, lost.tx_gone);
 		}
 	}
 }
