@@ -15,6 +15,7 @@
 #include "agent/routes.h"
 #include "agent/suite_choice.h"
 #include "agent/tun_port.h"
+#include "agent/tx_engine.h"
 #include "agent/watch.h"
 #include "agent/worker.h"
 #include "agent/xsk_port.h"
@@ -32,6 +33,7 @@
 
 #define HOST_SLOT	  0u
 #define CHUNKS_PER_WORKER 1024u
+#define COMPARE_US	  (TX_COMPARE_SECONDS * UINT64_C(1000000))
 #define SPARE_SOCKETS	  2u /* an interface that comes later */
 
 struct interface {
@@ -59,6 +61,7 @@ struct agent {
 	struct host_policy *host_policy;
 	struct interface interfaces[INTERFACES_MAX];
 	uint32_t interface_count;
+	struct tx_engines tx;
 	struct routes routes;
 	struct control control;
 	sd_event *event;
@@ -98,6 +101,7 @@ static void interface_take_out(struct agent *agent, struct interface *interface)
 
 	interface->port = NULL;
 	agent_put_port(agent, interface->slot, NULL);
+	tx_engines_leave(&agent->tx, port);
 	port_free(port);
 }
 
@@ -116,6 +120,7 @@ static void interface_serve(struct agent *agent, struct interface *interface, co
 	}
 	interface->failed = 0;
 	interface->port = port;
+	tx_engines_serve(&agent->tx, port);
 	interface_say_served(interface, port);
 	agent_put_port(agent, interface->slot, port);
 }
@@ -261,6 +266,13 @@ static int agent_on_mail(sd_event_source *source, int fd, uint32_t events, void 
 	return 0;
 }
 
+static uint8_t agent_port_engine(const struct port *port)
+{
+	if (!port->live_capable || atomic_load(&port->live_refused))
+		return TX_ENGINE_XSK;
+	return atomic_load(&port->live_carries) ? TX_ENGINE_LIVE : TX_ENGINE_LIVE_READY;
+}
+
 static void agent_send_port(
 	const struct port *port, const char *name, const char *reason, bool more, struct control_client *client)
 {
@@ -274,6 +286,8 @@ static void agent_send_port(
 		message.port.queues = port->queue_count;
 		message.port.mode = (uint8_t)port->mode;
 		message.port.zero_copy = port->zero_copy;
+		message.port.multi_buffer = port->multi_buffer;
+		message.port.tx_engine = agent_port_engine(port);
 		message.port.host = port->host;
 	}
 	control_send(client, &message);
@@ -330,6 +344,17 @@ static void agent_on_message(void *context, struct control_client *client, const
 	default:
 		log_warn("a control message of unknown kind %u was ignored", message->kind);
 	}
+}
+
+static int agent_on_compare(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct agent *agent = context;
+
+	for (uint32_t i = 0; i < agent->interface_count; i++)
+		if (agent->interfaces[i].port)
+			tx_engines_compare(&agent->tx, &agent->netlink, agent->interfaces[i].port);
+	sd_event_source_set_time(source, usec + COMPARE_US);
+	return 0;
 }
 
 static int agent_on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
@@ -481,6 +506,7 @@ static int agent_make_host_device(struct agent *agent, char error[static 256])
 
 static int agent_make_events(struct agent *agent, const struct agent_options *options, char error[static 256])
 {
+	sd_event_source *timer = NULL; /* the event loop's */
 	sigset_t signals;
 	int err = sd_event_new(&agent->event);
 
@@ -496,6 +522,11 @@ static int agent_make_events(struct agent *agent, const struct agent_options *op
 		err = sd_event_add_io(agent->event, NULL, agent->mailbox.fd, EPOLLIN, agent_on_mail, agent);
 	if (err >= 0)
 		err = sd_event_add_io(agent->event, NULL, watch_fd(&agent->watch), EPOLLIN, agent_on_watch, agent);
+	if (err >= 0 && agent->tx.count)
+		err = sd_event_add_time_relative(
+			agent->event, &timer, CLOCK_MONOTONIC, COMPARE_US, 0, agent_on_compare, agent);
+	if (err >= 0 && timer)
+		err = sd_event_source_set_enabled(timer, SD_EVENT_ON);
 	if (err < 0) {
 		snprintf(error, 256, "the event loop cannot be made: %s", strerror(-err));
 		return err;
@@ -525,7 +556,8 @@ static int agent_make_ground(struct agent *agent, char error[static 256])
 	agent->worker_count = agent_count_workers(agent, &queues);
 	agent->shared.worker_count = agent->worker_count;
 	sockets = queues + SPARE_SOCKETS;
-	err = umem_init(&agent->umem, sockets * xsk_chunks(agent->interface_options.xsk.ring_size) + agent->worker_count * (CHUNKS_PER_WORKER + HANDOVER_MAX));
+	err = umem_init(&agent->umem, sockets * xsk_chunks(agent->interface_options.xsk.ring_size) +
+					      agent->worker_count * (CHUNKS_PER_WORKER + HANDOVER_MAX));
 	if (err) {
 		snprintf(error, 256, "no memory for %u sockets' packets: %s", sockets, strerror(-err));
 		return err;
@@ -540,6 +572,13 @@ static int agent_make_ground(struct agent *agent, char error[static 256])
 	return err;
 }
 
+static void agent_make_engines(struct agent *agent, enum tx_choice choice)
+{
+	tx_engines_open(&agent->tx, choice, agent->worker_count, cpu_count());
+	for (uint32_t i = 0; i < agent->tx.count; i++)
+		agent->workers[i]->live = agent->tx.live[i];
+}
+
 static void agent_name_interfaces(struct agent *agent, const struct agent_options *options)
 {
 	agent->interface_count = options->interface_count;
@@ -551,12 +590,26 @@ static void agent_name_interfaces(struct agent *agent, const struct agent_option
 	}
 }
 
+static int agent_check_rings(uint32_t ring_size, char error[static 256])
+{
+	if (!ring_size || (ring_size >= XSK_RING_SIZE_MIN && ring_size <= XSK_RING_SIZE_MAX &&
+				  (ring_size & (ring_size - 1)) == 0))
+		return 0;
+	snprintf(error, 256, "agent.ring_size: a power of two from %u to %u was expected, not %u", XSK_RING_SIZE_MIN,
+		XSK_RING_SIZE_MAX, ring_size);
+	return -EINVAL;
+}
+
 static int agent_set_up(struct agent *agent, const struct agent_options *options, char error[static 256])
 {
 	int err;
 
+	err = agent_check_rings(options->ring_size, error);
+	if (err)
+		return err;
 	agent_name_interfaces(agent, options);
-	agent->interface_options.xsk.ring_size = XSK_RING_SIZE;
+	agent->interface_options.xsk.ring_size = options->ring_size ? options->ring_size : XSK_RING_SIZE;
+	agent->interface_options.xsk.busy_poll = options->busy_poll;
 	agent->interface_options.allow_native = !options->xdp_mode || strcmp(options->xdp_mode, "generic") != 0;
 	agent->interface_options.allow_generic = !options->xdp_mode || strcmp(options->xdp_mode, "native") != 0;
 	err = agent_open_maps(agent, options, error);
@@ -565,6 +618,8 @@ static int agent_set_up(struct agent *agent, const struct agent_options *options
 	agent->interface_options.dataplane = agent->dataplane;
 	suite_choice_measure(SUITE_CHOICE_BUDGET_NS);
 	err = agent_make_ground(agent, error);
+	if (!err)
+		agent_make_engines(agent, tx_choice_named(options->tx_engine));
 	err = err ? err : agent_make_events(agent, options, error);
 	err = err ? err : agent_make_host_device(agent, error);
 	if (err)
@@ -648,6 +703,7 @@ void agent_stop(struct agent *agent)
 	for (uint32_t slot = 0; slot < PORTS_MAX; slot++)
 		port_free(port_table_find(&agent->shared.ports, slot));
 	host_policy_free(agent->host_policy);
+	tx_engines_close(&agent->tx);
 	routes_clear(&agent->routes);
 	sd_event_unref(agent->event);
 	mailbox_clear(&agent->mailbox);

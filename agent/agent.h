@@ -15,7 +15,10 @@ struct agent_options {
 	uint32_t interface_count;
 	const char *xdp_mode;	/* "auto", "native", "generic" */
 	const char *dispatcher; /* "auto", "on", "off" */
-	uint32_t sa_count;	/* 0: default */
+	const char *tx_engine;	/* "auto" (NULL), "xsk", "live" */
+	bool busy_poll;
+	uint32_t ring_size; /* 0: default; a power of two between XSK_RING_SIZE_MIN and _MAX */
+	uint32_t sa_count;  /* 0: default */
 	uint32_t tunnel_count;
 	uint32_t policy_count;
 };

@@ -59,6 +59,12 @@ enum agent_route_use {
 	ROUTE_SOURCE, /* packets from it, to wherever the host has only a default route, go into the host device */
 };
 
+enum agent_tx_engine {
+	TX_ENGINE_XSK,	      /* AF_XDP */
+	TX_ENGINE_LIVE_READY, /* AF_XDP now, live frames under load */
+	TX_ENGINE_LIVE,	      /* live frames carry now */
+};
+
 enum agent_expire { AGENT_EXPIRE_SOFT = 1, AGENT_EXPIRE_HARD = 2 };
 
 struct agent_message {
@@ -82,8 +88,11 @@ struct agent_message {
 			uint8_t mode; /* enum attach_mode */
 			uint8_t zero_copy;
 			uint8_t more;
-			uint8_t host;	  /* 1: the host device */
-			char reason[256]; /* why not better; "" if nothing to say */
+			uint8_t host;	      /* 1: the host device */
+			char reason[256];     /* why not better; "" if nothing to say */
+			uint8_t tx_engine;    /* enum agent_tx_engine */
+			uint8_t multi_buffer; /* 1: packets longer than one buffer are taken */
+			uint8_t reserved[2];
 		} port;
 		struct {
 			uint32_t tunnel;

@@ -116,6 +116,9 @@ static bool options_from_file(struct agent_options *options, const struct config
 		options->socket_path = agent->socket;
 	options->xdp_mode = agent->xdp_mode;
 	options->dispatcher = agent->dispatcher;
+	options->tx_engine = agent->tx_engine;
+	options->busy_poll = agent->busy_poll && *agent->busy_poll;
+	options->ring_size = agent->ring_size;
 	options->sa_count = agent->sa_count;
 	options->tunnel_count = agent->tunnel_count;
 	options->policy_count = agent->policy_count;

@@ -10,6 +10,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/sockios.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,12 +20,12 @@
 #define ANSWER_WAIT_US 500000 /* the kernel answers at once; a lost answer must not stop a thread */
 #define ADDRESSES_MAX  LOCAL_ADDR_COUNT
 
-int netlink_init(struct netlink *netlink)
+int netlink_init_family(struct netlink *netlink, int protocol)
 {
 	struct timeval wait = {.tv_usec = ANSWER_WAIT_US};
 
 	netlink->sequence = 0;
-	netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	netlink->socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
 	if (!netlink->socket)
 		return -errno;
 	if (mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
@@ -35,6 +36,11 @@ int netlink_init(struct netlink *netlink)
 	}
 	setsockopt(mnl_socket_get_fd(netlink->socket), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	return 0;
+}
+
+int netlink_init(struct netlink *netlink)
+{
+	return netlink_init_family(netlink, NETLINK_ROUTE);
 }
 
 void netlink_clear(struct netlink *netlink)
@@ -134,6 +140,7 @@ static int link_kind_attr(const struct nlattr *attr, void *context)
 static int link_attr(const struct nlattr *attr, void *context)
 {
 	struct link_info *link = context;
+	struct rtnl_link_stats64 stats;
 
 	switch (mnl_attr_get_type(attr)) {
 	case IFLA_MTU:
@@ -151,6 +158,12 @@ static int link_attr(const struct nlattr *attr, void *context)
 		break;
 	case IFLA_MASTER:
 		link->master = attr_u32(attr);
+		break;
+	case IFLA_STATS64:
+		if (mnl_attr_get_payload_len(attr) < offsetof(struct rtnl_link_stats64, multicast))
+			break;
+		memcpy(&stats, mnl_attr_get_payload(attr), offsetof(struct rtnl_link_stats64, multicast));
+		link->tx_accounted = stats.tx_packets + stats.tx_errors + stats.tx_dropped;
 		break;
 	case IFLA_LINKINFO:
 		return mnl_attr_parse_nested(attr, link_kind_attr, link);

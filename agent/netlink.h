@@ -20,6 +20,8 @@ struct netlink {
 };
 
 int netlink_init(struct netlink *netlink);
+/* The same for another protocol than NETLINK_ROUTE. */
+int netlink_init_family(struct netlink *netlink, int protocol);
 void netlink_clear(struct netlink *netlink);
 
 /* Send `request` (sequence number set here) and call `fn` for each message of the answer until MNL_CB_STOP, the
@@ -31,7 +33,8 @@ int netlink_do(struct netlink *netlink, struct nlmsghdr *request);
 struct link_info {
 	uint32_t ifindex;
 	uint32_t mtu;
-	bool up; /* administratively up and with carrier */
+	bool up;	       /* administratively up and with carrier */
+	uint64_t tx_accounted; /* packets that the link counts as sent or as dropped on the way */
 	uint8_t mac[6];
 	char name[IF_NAMESIZE];
 	char kind[16];		/* "veth", "vlan", "" for hardware */

@@ -62,11 +62,13 @@ struct port {
 	struct port_queue *queues[QUEUES_MAX];
 	enum attach_mode mode;
 	bool zero_copy;
-	bool multi_buffer;	   /* takes and sends packets longer than a chunk */
-	bool live_capable;	   /* the live engine may send here */
-	_Atomic bool live_refused; /* it could not, or not now; AF_XDP does */
-	_Atomic bool live_carries; /* it did within the last second */
-	uint64_t live_seen;	   /* control thread: frames by the engine, and by the link, when last compared */
+	bool multi_buffer;		/* takes and sends packets longer than a chunk */
+	bool live_capable;		/* the live engine may send here */
+	_Atomic bool live_refused;	/* it could not, or not now; AF_XDP does */
+	_Atomic bool live_carries;	/* it did within the last second */
+	_Atomic uint64_t live_vanished; /* given to it and never counted by the link; told by the first queue's lost */
+	bool live_failed;		/* control thread: packets vanished, never again */
+	uint64_t live_seen;		/* control thread: frames by the engine, and by the link, when last compared */
 	uint64_t link_seen;
 	char reason[256]; /* why not better; "" if nothing to say */
 };

@@ -136,11 +136,11 @@ static bool tun_write(
 static uint32_t tun_queue_send(
 	struct port_queue *head, const struct frame *frames, uint32_t count, struct chunk_cache *cache)
 {
-	(void)cache;
 	struct tun_queue *queue = (struct tun_queue *)head;
 	struct frame batch[GRO_FRAMES_MAX];
 	struct gro gro;
 
+	(void)cache; /* buffers go back at the flush */
 	if (count > DONE_MAX - queue->done_count)
 		count = DONE_MAX - queue->done_count;
 	if (count > GRO_FRAMES_MAX)

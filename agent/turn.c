@@ -195,6 +195,8 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 	forward_flush(worker);
 	worker_wake_handed(worker);
 	worker_flush_sas(worker);
+	if (worker->live)
+		live_engine_tick(worker->live, now_ns);
 	turn_sweep(worker);
 	sa_table_reap(&worker->sas);
 	worker->stat->turns++;

@@ -15,6 +15,7 @@
 #include "agent/frame.h"
 #include "agent/handover.h"
 #include "agent/hold.h"
+#include "agent/live_engine.h"
 #include "agent/mailbox.h"
 #include "agent/nexthop.h"
 #include "agent/port.h"
@@ -105,6 +106,7 @@ struct worker {
 	 * AGENT_MARK. */
 	int raw4;
 	int raw6;
+	struct live_engine *live; /* NULL: AF_XDP alone; borrowed, set before the thread starts */
 	/* The thread. */
 	int wake_fd;
 	_Atomic uint32_t seen_generation;

@@ -43,7 +43,7 @@ static void xsk_queue_lost(struct port_queue *head, struct port_lost *lost)
 		return;
 	lost->tx_gone = queue->tx_gone - queue->told.tx_gone;
 	if (queue->live)
-		lost->tx_gone += live_engine_lost(queue->live);
+		lost->tx_gone += live_engine_lost(queue->live) + atomic_exchange(&queue->port->live_vanished, 0);
 	lost->rx_full = now.rx_ring_full - queue->told.rx_full;
 	lost->no_frame = now.rx_dropped + queue->rx_broken - queue->told.no_frame;
 	queue->told = (struct port_lost){
@@ -135,7 +135,7 @@ static void xsk_queue_tune(struct xsk_queue *queue, int fd, bool busy_poll)
 			   !setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof(budget));
 }
 
-int xsk_queue_open(const struct port *port, uint32_t number, struct umem *umem, int xsks_fd,
+int xsk_queue_open(struct port *port, uint32_t number, struct umem *umem, int xsks_fd,
 	const struct xsk_options *options, struct xsk_outcome *outcome, struct port_queue **out)
 {
 	OWN_PTR struct xsk_queue *queue = calloc(1, sizeof(*queue));

@@ -38,8 +38,8 @@ struct xsk_outcome {
  * Open the socket of one queue of `port` and put it into the xsk map at slot * QUEUES_MAX + queue, in place of an older
  * one. Zero-copy is tried first if outcome->zero_copy. The queue keeps `port`, and is freed by port_free. -errno.
  */
-int xsk_queue_open(const struct port *port, uint32_t queue, struct umem *umem, int xsks_fd,
-	const struct xsk_options *options, struct xsk_outcome *outcome, struct port_queue **out);
+int xsk_queue_open(struct port *port, uint32_t queue, struct umem *umem, int xsks_fd, const struct xsk_options *options,
+	struct xsk_outcome *outcome, struct port_queue **out);
 
 /* Let the queue send by the live engine of the one worker that sends on it. Before the port is seen by any worker. */
 void xsk_queue_use_live(struct port_queue *queue, struct live_engine *engine);

@@ -34,7 +34,7 @@ struct xsk_gather {
  */
 struct xsk_queue {
 	struct port_queue head;
-	const struct port *port;
+	struct port *port;
 	struct umem *umem;
 	struct xsk_umem *registration;
 	struct xsk_socket *socket;

@@ -252,6 +252,8 @@ static json_t *interfaces_json(const struct agent_link *link)
 {
 	static const char *const modes[] = {
 		[ATTACH_NONE] = "none", [ATTACH_NATIVE] = "native", [ATTACH_GENERIC] = "generic"};
+	static const char *const engines[] = {
+		[TX_ENGINE_XSK] = "xsk", [TX_ENGINE_LIVE_READY] = "xsk, live under load", [TX_ENGINE_LIVE] = "live"};
 	json_t *list = json_array();
 	unsigned count;
 	const struct agent_message *ports = agent_link_ports(link, &count);
@@ -265,6 +267,9 @@ static json_t *interfaces_json(const struct agent_link *link)
 		json_object_set_new(port, "zero_copy", json_boolean(ports[i].port.zero_copy));
 		json_set_count(port, "queues", ports[i].port.queues);
 		json_object_set_new(port, "host", json_boolean(ports[i].port.host));
+		json_set_text(port, "tx_engine",
+			ports[i].port.tx_engine <= TX_ENGINE_LIVE ? engines[ports[i].port.tx_engine] : "xsk");
+		json_object_set_new(port, "multi_buffer", json_boolean(ports[i].port.multi_buffer));
 		json_set_text(port, "reason", ports[i].port.reason);
 		json_array_append_new(list, port);
 	}

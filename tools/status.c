@@ -53,6 +53,9 @@ static void print_interface(const json_t *interface)
 			field_true(interface, "zero_copy") ? "zero copy" : "copying",
 			(unsigned long long)field_count(interface, "queues"),
 			field_count(interface, "queues") == 1 ? "" : "s");
+	if (!none && !field_true(interface, "host") && *field_text(interface, "tx_engine", ""))
+		sheet_field("transmit", "%s%s", field_text(interface, "tx_engine", ""),
+			field_true(interface, "multi_buffer") ? ", jumbo frames" : "");
 	if (*field_text(interface, "reason", ""))
 		sheet_field_coloured(
 			"reason", none ? SHEET_BAD : SHEET_FAINT, "%s", field_text(interface, "reason", ""));

@@ -18,11 +18,14 @@
 struct config_agent {
 	char **interfaces; /* NICs to serve */
 	unsigned interfaces_count;
-	char *pin_dir;	   /* NULL: PIN_DIR_DEFAULT */
-	char *socket;	   /* NULL: AGENT_SOCKET_DEFAULT */
-	char *xdp_mode;	   /* "auto" (NULL), "native", "generic" */
-	char *dispatcher;  /* "auto" (NULL), "on", "off" */
-	uint32_t sa_count; /* 0: default */
+	char *pin_dir;	    /* NULL: PIN_DIR_DEFAULT */
+	char *socket;	    /* NULL: AGENT_SOCKET_DEFAULT */
+	char *xdp_mode;	    /* "auto" (NULL), "native", "generic" */
+	char *dispatcher;   /* "auto" (NULL), "on", "off" */
+	char *tx_engine;    /* "auto" (NULL), "xsk", "live" */
+	bool *busy_poll;    /* NULL: off */
+	uint32_t ring_size; /* 0: default */
+	uint32_t sa_count;  /* 0: default */
 	uint32_t tunnel_count;
 	uint32_t policy_count;
 	bool *mss_clamp; /* NULL: on */
