@@ -273,8 +273,8 @@ static uint8_t agent_port_engine(const struct port *port)
 	return atomic_load(&port->live_carries) ? TX_ENGINE_LIVE : TX_ENGINE_LIVE_READY;
 }
 
-static void agent_send_port(
-	const struct port *port, const char *name, const char *reason, bool more, struct control_client *client)
+static void agent_send_port(struct agent *agent, const struct port *port, const char *name, const char *reason,
+	bool more, struct control_client *client)
 {
 	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_PORT};
 
@@ -290,7 +290,22 @@ static void agent_send_port(
 		message.port.tx_engine = agent_port_engine(port);
 		message.port.host = port->host;
 	}
-	control_send(client, &message);
+	if (client)
+		control_send(client, &message);
+	else
+		control_broadcast(&agent->control, &message);
+}
+
+/* All ports, to one who asked or, without `client`, to everybody. */
+static void agent_send_ports(struct agent *agent, struct control_client *client)
+{
+	for (uint32_t i = 0; i < agent->interface_count; i++) {
+		const struct interface *interface = &agent->interfaces[i];
+
+		agent_send_port(agent, interface->port, interface->name,
+			interface->port ? interface->port->reason : interface->said, true, client);
+	}
+	agent_send_port(agent, port_table_host(&agent->shared.ports), HOST_DEVICE, "", false, client);
 }
 
 static void agent_send_suite(const struct esp_suite *suite, bool more, struct control_client *client)
@@ -330,13 +345,7 @@ static void agent_on_message(void *context, struct control_client *client, const
 		routes_message(&agent->routes, message);
 		return;
 	case AGENT_PORTS_QUERY:
-		for (uint32_t i = 0; i < agent->interface_count; i++) {
-			const struct interface *interface = &agent->interfaces[i];
-
-			agent_send_port(interface->port, interface->name,
-				interface->port ? interface->port->reason : interface->said, true, client);
-		}
-		agent_send_port(port_table_host(&agent->shared.ports), HOST_DEVICE, "", false, client);
+		agent_send_ports(agent, client);
 		return;
 	case AGENT_SUITES_QUERY:
 		agent_send_suites(client);
@@ -346,13 +355,25 @@ static void agent_on_message(void *context, struct control_client *client, const
 	}
 }
 
+/* Does the port send by another engine now? */
+static bool agent_compare(struct agent *agent, struct port *port)
+{
+	uint8_t before = agent_port_engine(port);
+
+	tx_engines_compare(&agent->tx, &agent->netlink, port);
+	return agent_port_engine(port) != before;
+}
+
 static int agent_on_compare(sd_event_source *source, uint64_t usec, void *context)
 {
 	struct agent *agent = context;
+	bool changed = false;
 
 	for (uint32_t i = 0; i < agent->interface_count; i++)
 		if (agent->interfaces[i].port)
-			tx_engines_compare(&agent->tx, &agent->netlink, agent->interfaces[i].port);
+			changed |= agent_compare(agent, agent->interfaces[i].port);
+	if (changed)
+		agent_send_ports(agent, NULL);
 	sd_event_source_set_time(source, usec + COMPARE_US);
 	return 0;
 }
