@@ -7,8 +7,8 @@
 #include "agent/netlink.h"
 #include "agent/port.h"
 #include "agent/umem.h"
-#include "bpf/capture.h"
 #include "agent/xsk_port.h"
+#include "bpf/capture.h"
 #include "bpf/dataplane.h"
 
 struct interface_options {

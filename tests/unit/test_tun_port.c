@@ -339,7 +339,7 @@ static void to_the_host(void **state)
 	host_sends(lab, packet, packet_make(packet, IPPROTO_UDP, 20, 1000), 0);
 	count = receive(lab, frames);
 	assert_int_equal(count, 23);
-	assert_int_equal(port_send(lab->queue, frames, count), count);
+	assert_int_equal(port_send(lab->queue, frames, count, &lab->cache), count);
 	assert_int_equal(read(lab->host, got, sizeof(got)), sizeof(header) + len);
 	memcpy(&header, got, sizeof(header));
 	assert_int_equal(header.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
@@ -368,7 +368,7 @@ static void sending_without_flush(void **state)
 			frames[i].data = frames[i].chunk + FRAME_HEADROOM;
 			frames[i].len = packet_make(frames[i].data, IPPROTO_UDP, 20, 1000);
 		}
-		taken = port_send(lab->queue, frames, PORT_BATCH);
+		taken = port_send(lab->queue, frames, PORT_BATCH, &lab->cache);
 		give_back(lab, frames + taken, PORT_BATCH - taken);
 		sent += taken;
 		while (read(lab->host, packet, sizeof(packet)) > 0)
@@ -382,7 +382,7 @@ static void sending_without_flush(void **state)
 		frames[i].data = frames[i].chunk + FRAME_HEADROOM;
 		frames[i].len = packet_make(frames[i].data, IPPROTO_UDP, 20, 1000);
 	}
-	assert_int_equal(port_send(lab->queue, frames, 3), 3);
+	assert_int_equal(port_send(lab->queue, frames, 3, &lab->cache), 3);
 	port_lost(lab->queue, &lost);
 	assert_int_equal(lost.tx_refused, 3);
 }
