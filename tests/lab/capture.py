@@ -15,7 +15,7 @@ from .shell import Failed, wait_until
 
 MARKER = b"ESPALIER-PLAIN!!"  # 16 bytes: what `ping -p` takes
 NON_ESP = b"\0\0\0\0"
-UDP, TCP, ESP, ICMP, ICMP6 = 17, 6, 50, 1, 58
+UDP, TCP, ESP, ICMP, ICMP6, FRAGMENT = 17, 6, 50, 1, 58, 44
 # tcpdump's words for what is not allowed, to watch a fast link without reading all of it.
 LEAKS_ONLY = "not (arp or esp or udp port 500 or udp port 4500 or icmp or icmp6)"
 SNAP = 400
@@ -115,6 +115,9 @@ def classify(when, frame, inner=()):
     elif kind == 0x86dd:
         head, protocol, source, destination = 54, frame[20], frame[22:38], frame[38:54]
         later_fragment = 0
+        if protocol == FRAGMENT:  # RFC 8200 4.5: every fragment names the protocol of the first
+            protocol, later_fragment = frame[54], struct.unpack_from(">H", frame, 56)[0] & 0xfff8
+            head += 8
     else:
         return Packet(when, "leak", text=f"ethertype {kind:#06x}")
     source, destination = (ipaddress.ip_address(bytes(a)) for a in (source, destination))
