@@ -379,6 +379,7 @@ static void sending_without_flush(void **state)
 	close(lab->host); /* gone: counted, not lost from sight */
 	for (unsigned i = 0; i < 3; i++) {
 		frames[i] = (struct frame){.chunk = chunk_take(&lab->cache)};
+		assert_non_null(frames[i].chunk);
 		frames[i].data = frames[i].chunk + FRAME_HEADROOM;
 		frames[i].len = packet_make(frames[i].data, IPPROTO_UDP, 20, 1000);
 	}
