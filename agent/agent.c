@@ -422,6 +422,12 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 		snprintf(error, 256, "the maps under %s cannot be opened: %s", options->pin_dir, strerror(-err));
 		return err;
 	}
+	err = host_policy_new(agent->sadb, &agent->host_policy);
+	if (err) {
+		snprintf(error, 256, "the policies cannot be read: %s", strerror(-err));
+		return err;
+	}
+	agent->shared.policy = agent->host_policy;
 	sa_count = sadb_sa_count(agent->sadb);
 	tunnel_count = sadb_tunnel_count(agent->sadb);
 	agent->shared.maps = (struct sa_maps){
@@ -501,13 +507,8 @@ static int agent_make_host_device(struct agent *agent, char error[static 256])
 {
 	int fds[WORKERS_MAX];
 	struct port *port;
-	int err = host_policy_new(agent->sadb, &agent->host_policy);
+	int err = hostdev_make(&agent->netlink, agent->worker_count, fds, &agent->host, error);
 
-	if (err) {
-		snprintf(error, 256, "the policies cannot be read: %s", strerror(-err));
-		return err;
-	}
-	err = hostdev_make(&agent->netlink, agent->worker_count, fds, &agent->host, error);
 	if (err)
 		return err;
 	err = tun_port_open(&agent->host, HOST_SLOT, fds, agent->worker_count, agent->host_policy, &agent->umem, &port);

@@ -66,13 +66,11 @@ static bool flow_same(const struct host_flow *a, const struct host_flow *b)
 	       a->protocol == b->protocol;
 }
 
-enum drop_reason host_flows_judge(struct host_flows *flows, const struct inner *inner, uint32_t *tunnel)
+enum drop_reason host_flows_ask(struct host_flows *flows, const struct inner *inner, uint32_t *tunnel)
 {
 	uint64_t generation = flows->policy->generation(flows->policy);
 	struct host_flow flow, *known;
 
-	if (destination_special(inner) || neighbor_discovery(inner))
-		return DROP_POLICY_NONE;
 	if (inner->later_fragment) /* of whatever ports: each by itself */
 		return flows->policy->ask(flows->policy, inner, tunnel);
 	flow = flow_of(inner);
@@ -84,4 +82,11 @@ enum drop_reason host_flows_judge(struct host_flows *flows, const struct inner *
 	}
 	*tunnel = known->tunnel;
 	return (enum drop_reason)known->reason;
+}
+
+enum drop_reason host_flows_judge(struct host_flows *flows, const struct inner *inner, uint32_t *tunnel)
+{
+	if (destination_special(inner) || neighbor_discovery(inner))
+		return DROP_POLICY_NONE;
+	return host_flows_ask(flows, inner, tunnel);
 }

@@ -2,7 +2,7 @@
 /*
  * What becomes of a packet that the host sent into the host device: the question that XDP asks of transit. The kernel
  * already chose it, so what no policy covers has no other way and dies. A queue remembers the answers of its flows
- * until a policy changes.
+ * until a policy changes. The same question is asked of what came out of a tunnel and is to leave again (in.c).
  */
 #ifndef ESPALIER_AGENT_HOST_POLICY_H
 #define ESPALIER_AGENT_HOST_POLICY_H
@@ -10,6 +10,7 @@
 #include "agent/inner.h"
 #include "bpf/contract.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HOST_FLOWS 1024u
@@ -20,6 +21,8 @@ struct host_policy {
 	enum drop_reason (*ask)(struct host_policy *policy, const struct inner *inner, uint32_t *tunnel);
 	/* Another number once a policy has changed, never 0; read before the policies are asked. */
 	uint64_t (*generation)(struct host_policy *policy);
+	/* Does any policy speak of packets to this one's destination? If not, `ask` has DROP_POLICY_NONE for it. */
+	bool (*covers)(struct host_policy *policy, const struct inner *inner);
 };
 
 struct sadb;
@@ -45,7 +48,9 @@ struct host_flows {
 	struct host_flow flows[HOST_FLOWS];
 };
 
-/* The fate of a packet: DROP_NONE and its tunnel, or why it dies. */
+/* The policies' answer for a packet, remembered. */
+enum drop_reason host_flows_ask(struct host_flows *flows, const struct inner *inner, uint32_t *tunnel);
+/* The fate of a packet of the host: DROP_NONE and its tunnel, or why it dies. */
 enum drop_reason host_flows_judge(struct host_flows *flows, const struct inner *inner, uint32_t *tunnel);
 
 #endif

@@ -80,6 +80,14 @@ static enum drop_reason maps_ask(struct host_policy *head, const struct inner *i
 	}
 }
 
+static bool maps_covers(struct host_policy *head, const struct inner *inner)
+{
+	struct addr16 destination;
+
+	mapped_addr(inner, inner->destination, &destination);
+	return policy_covers(((struct maps_policy *)head)->db, inner->family, &destination);
+}
+
 static uint64_t maps_generation(struct host_policy *head)
 {
 	return policy_changes(((struct maps_policy *)head)->db);
@@ -91,7 +99,7 @@ int host_policy_new(const struct sadb *db, struct host_policy **out)
 
 	if (!policy)
 		return -ENOMEM;
-	policy->head = (struct host_policy){.ask = maps_ask, .generation = maps_generation};
+	policy->head = (struct host_policy){.ask = maps_ask, .generation = maps_generation, .covers = maps_covers};
 	policy->db = db;
 	*out = &policy->head;
 	return 0;

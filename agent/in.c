@@ -76,12 +76,38 @@ enum drop_reason in_begin(struct worker *worker, struct frame *frame)
 	return reason;
 }
 
+/*
+ * A packet out of a tunnel that is to leave by a port is outbound traffic too, and the policies have their say (RFC
+ * 4301 5.2): a spoke's packet must not leave in clear because the routes know of no tunnel for it. What they protect
+ * goes to the host, at whose every way out the policies stand. Most destinations no policy speaks of.
+ */
+static enum drop_reason in_policed(
+	struct worker *worker, const struct next_hop *hop, const struct inner *inner, bool *protect)
+{
+	struct nexthop_entry *entry = nexthop_entry_of(hop);
+	enum drop_reason reason;
+	uint32_t tunnel;
+
+	*protect = false;
+	if (entry->policies != worker->policies) {
+		entry->policed = worker->shared->policy->covers(worker->shared->policy, inner);
+		entry->policies = worker->policies;
+	}
+	if (!entry->policed)
+		return DROP_NONE;
+	reason = host_flows_ask(worker->transit, inner, &tunnel);
+	*protect = reason == DROP_NONE;
+	return reason == DROP_POLICY_NONE ? DROP_NONE : reason;
+}
+
 /* Authentic, and out of its tunnel: from here on a packet like any other. */
 static enum drop_reason in_forward(
 	struct worker *worker, struct frame *frame, struct sa_slot *slot, struct inner *inner)
 {
 	struct addr16 destination;
 	const struct next_hop *hop;
+	enum drop_reason reason;
+	bool protect;
 
 	worker->stat->opened++;
 	if (slot->context.run->seen_remote_port)
@@ -90,6 +116,13 @@ static enum drop_reason in_forward(
 
 	addr16_of_inner(inner, inner->destination, &destination);
 	hop = nexthop_find(&worker->hops, &destination, false, worker->now_ns);
+	if (worker->transit && hop->kind != HOP_HOST) {
+		reason = in_policed(worker, hop, inner, &protect);
+		if (reason)
+			return reason;
+		if (protect)
+			return forward_to_host(worker, frame);
+	}
 	/* What cannot simply go on by a port is the kernel's to answer: it fragments, or tells the sender, through the
 	 * tunnel. */
 	if (hop->kind == HOP_PORT && hop->mtu && inner->len > hop->mtu)

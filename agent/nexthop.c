@@ -43,6 +43,7 @@ const struct next_hop *nexthop_find(
 	if (entry->outer != outer || memcmp(&entry->destination, destination, sizeof(*destination)) != 0) {
 		entry->outer = outer;
 		entry->destination = *destination;
+		entry->policies = 0;
 		entry->place.until_ns = 0;
 	}
 	return nexthop_at(&entry->place, cache, destination, outer, now_ns);

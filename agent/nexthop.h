@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define NEXTHOP_CACHE_SIZE 1024u
@@ -55,6 +56,8 @@ struct nexthop_place {
 struct nexthop_entry {
 	struct addr16 destination;
 	bool outer;
+	bool policed;	   /* a policy speaks of packets to the destination */
+	uint64_t policies; /* as they were when that was found out; 0: never */
 	struct nexthop_place place;
 };
 
@@ -67,6 +70,11 @@ struct nexthop_cache {
 /* Valid until the next call. Never NULL. */
 const struct next_hop *nexthop_find(
 	struct nexthop_cache *cache, const struct addr16 *destination, bool outer, uint64_t now_ns);
+/* The entry behind an answer of nexthop_find. */
+static inline struct nexthop_entry *nexthop_entry_of(const struct next_hop *hop)
+{
+	return (struct nexthop_entry *)((char *)hop - offsetof(struct nexthop_entry, place.hop));
+}
 /* Fill the place anew. */
 void nexthop_ask(struct nexthop_place *place, struct nexthop_cache *cache, const struct addr16 *destination, bool outer,
 	uint64_t now_ns);

@@ -185,6 +185,8 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 
 	__atomic_store_n(epoch, *epoch + 1, __ATOMIC_SEQ_CST); /* odd: SA slots are in use */
 	worker->now_ns = now_ns;
+	if (worker->transit)
+		worker->policies = worker->shared->policy->generation(worker->shared->policy);
 	/* What waits has come before what is received now. */
 	out_sweep_held(worker);
 	forward_sweep_held(worker);

@@ -233,6 +233,17 @@ static int raw_socket(int family)
 	return fd;
 }
 
+static int worker_transit_init(struct worker *worker)
+{
+	if (!worker->shared->policy)
+		return 0;
+	worker->transit = calloc(1, sizeof(*worker->transit));
+	if (!worker->transit)
+		return -ENOMEM;
+	worker->transit->policy = worker->shared->policy;
+	return 0;
+}
+
 int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t index, struct resolver *resolver)
 {
 	int err;
@@ -248,7 +259,9 @@ int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t in
 	worker->raw4 = raw_socket(AF_INET);
 	worker->raw6 = raw_socket(AF_INET6);
 	worker_see_ports(worker);
-	err = sa_table_init(&worker->sas, &shared->maps, shared->worker_count > 1 ? shared->replay_locks : NULL);
+	err = worker_transit_init(worker);
+	err = err ? err
+		  : sa_table_init(&worker->sas, &shared->maps, shared->worker_count > 1 ? shared->replay_locks : NULL);
 	worker->wake_fd = err ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_fd < 0) {
 		err = err ? err : -errno;
@@ -287,6 +300,8 @@ void worker_clear(struct worker *worker)
 		worker_clear_inbox(worker, giver);
 	chunk_cache_drain(&worker->cache);
 	sa_table_clear(&worker->sas);
+	free(worker->transit);
+	worker->transit = NULL;
 	if (worker->raw4 >= 0)
 		close(worker->raw4);
 	if (worker->raw6 >= 0)

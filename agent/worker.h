@@ -15,6 +15,7 @@
 #include "agent/frame.h"
 #include "agent/handover.h"
 #include "agent/hold.h"
+#include "agent/host_policy.h"
 #include "agent/live_engine.h"
 #include "agent/mailbox.h"
 #include "agent/nexthop.h"
@@ -47,6 +48,7 @@ struct worker_shared {
 	/* The SA index of an inbound SPI, SA_NONE without one; for packets that XDP could not look up. Any thread. */
 	uint32_t (*find_spi)(void *context, const struct spi_key *key);
 	void *find_spi_context;
+	struct host_policy *policy;	   /* NULL: none, packets out of tunnels go wherever routes lead */
 	_Atomic uint64_t *acquire_told_ns; /* per tunnel: when AGENT_ACQUIRE was last sent */
 	_Atomic uint32_t fib_epoch;	   /* routes, neighbours, links changed */
 	_Atomic uint32_t
@@ -85,6 +87,8 @@ struct worker {
 	struct handover *_Atomic inbox[WORKERS_MAX]; /* by giver, who makes it; NULL: never used */
 	uint64_t handed;			     /* bit per worker: frames were given to it in this turn */
 	_Atomic bool asleep;
+	struct host_flows *transit;    /* what policies say of packets out of tunnels; NULL as shared->policy */
+	uint64_t policies;	       /* their generation at the start of the turn */
 	struct hold waiting_sa;	       /* key: tunnel */
 	struct hold waiting_neighbor;  /* key: destination */
 	struct port *ports[PORTS_MAX]; /* as seen at the start of the turn */

@@ -10,6 +10,7 @@
 #include "bpf/contract.h"
 #include "bpf/policy_match.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct sadb;
@@ -55,6 +56,9 @@ int policy_remove(struct policy_set *set, __u32 id);
  * may ask.
  */
 int policy_lookup(const struct sadb *db, const struct policy_question *question, uint32_t *tunnel);
+/* Is there a policy whose remote range holds this address, whatever else it asks for? If not, policy_lookup answers
+ * POLICY_ANSWER_NONE for every packet to it. True too if the maps cannot be read. Costs as much. Any thread may ask. */
+bool policy_covers(const struct sadb *db, uint8_t family, const struct addr16 *remote);
 /* Another number once a policy has changed, never 0. Read before an answer that is to be remembered is asked for: as
  * long as the number is the same, so is the answer. Costs two loads. */
 uint64_t policy_changes(const struct sadb *db);

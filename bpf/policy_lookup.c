@@ -6,6 +6,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <string.h>
 
 #define READINGS_MAX 8 /* of entries that were rewritten while they were read */
 #define MISS	     (-ENOENT)
@@ -59,6 +60,19 @@ int policy_lookup(const struct sadb *db, const struct policy_question *question,
 		answer = lookup_pass(db, &q);
 	*tunnel = answer == POLICY_PROTECT ? q.tunnel : TUNNEL_NONE;
 	return answer;
+}
+
+bool policy_covers(const struct sadb *db, uint8_t family, const struct addr16 *remote)
+{
+	const struct policy_lens *lens = &db->policy_lens[family == 4 ? 0 : 1];
+	struct policy_question q = {.family = family};
+	int len = policy_lens_next(lens, POLICY_LENS_HEAD);
+
+	memcpy(q.remote, remote, sizeof(q.remote));
+	for (; len >= 0; len = policy_lens_next(lens, (uint32_t)len))
+		if ((family == 4 ? probe4(db, &q, (uint32_t)len) : probe6(db, &q, (uint32_t)len)) != MISS)
+			return true;
+	return false;
 }
 
 uint64_t policy_changes(const struct sadb *db)

@@ -491,6 +491,7 @@ static void test_policy_lookup(void **state)
 	struct policy wide = policy_to(0x0a000000, 0x0affffff, 1), narrow = policy_to(0x0a020300, 0x0a0203ff, 2);
 	struct policy_question near = question4(v4(10, 2, 0, 5), 80), far = question4(v4(192, 0, 2, 5), 80),
 			       web = question4(v4(10, 2, 3, 5), 443), later = web;
+	const struct addr16 inside = v4(10, 2, 3, 255), outside = v4(10, 2, 4, 0);
 	struct policy_set *set;
 	uint32_t wide_id, narrow_id;
 	uint64_t changes;
@@ -517,7 +518,11 @@ static void test_policy_lookup(void **state)
 	assert_true(policy_changes(f->db) > changes);
 	lookup_expect(f->db, &later, POLICY_ANSWER_PORTS, TUNNEL_NONE);
 	lookup_expect(f->db, &near, POLICY_ANSWER_NONE, TUNNEL_NONE);
+	assert_true(policy_covers(f->db, 4, &inside));
+	assert_false(policy_covers(f->db, 4, &outside));
+	assert_false(policy_covers(f->db, 6, &inside));
 	assert_int_equal(policy_remove(set, narrow_id), 0);
+	assert_false(policy_covers(f->db, 4, &inside));
 	lookup_expect(f->db, &web, POLICY_ANSWER_NONE, TUNNEL_NONE);
 	policy_set_free(set);
 }

@@ -62,7 +62,8 @@ static int set_up(void **state)
 	int ends[2], room = 4 << 20;
 
 	*state = lab;
-	lab->policy = (struct asked_policy){.base = {policy_ask, policy_generation}, .generation = 1, .tunnel = 5};
+	lab->policy = (struct asked_policy){
+		.base = {.ask = policy_ask, .generation = policy_generation}, .generation = 1, .tunnel = 5};
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends) || umem_init(&lab->umem, CHUNKS))
 		return -1;
 	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));

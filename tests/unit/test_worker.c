@@ -452,6 +452,99 @@ static void local_packets_reach_the_host(void **state)
 	chunk_give(&lab->b.cache, opened.chunk);
 }
 
+struct asked_policy {
+	struct host_policy base;
+	uint64_t generation;
+	bool covers;
+	enum drop_reason reason;
+	unsigned asked;
+	unsigned asked_covers;
+};
+
+static enum drop_reason asked_ask(struct host_policy *base, const struct inner *inner, uint32_t *tunnel)
+{
+	struct asked_policy *policy = (struct asked_policy *)base;
+
+	assert_int_equal(inner->destination[1], 2); /* the packet out of the tunnel, and not its outer header */
+	policy->asked++;
+	*tunnel = 1;
+	return policy->reason;
+}
+
+static uint64_t asked_generation(struct host_policy *base)
+{
+	return ((struct asked_policy *)base)->generation;
+}
+
+static bool asked_covers(struct host_policy *base, const struct inner *inner)
+{
+	struct asked_policy *policy = (struct asked_policy *)base;
+
+	(void)inner;
+	policy->asked_covers++;
+	return policy->covers;
+}
+
+/* What came out of one tunnel is outbound traffic if it leaves again: the policies have their say. */
+static void policies_hold_behind_a_tunnel(void **state)
+{
+	static const struct {
+		bool covers;
+		enum drop_reason reason;
+		int lan; /* packets that leave by the LAN's port */
+		int host;
+		enum drop_reason drop;
+	} rows[] = {
+		{false, DROP_NONE, 1, 0, DROP_NONE},
+		{true, DROP_POLICY_NONE, 1, 0, DROP_NONE},
+		{true, DROP_NONE, 0, 1, DROP_NONE}, /* another tunnel's */
+		{true, DROP_POLICY_DROP, 0, 0, DROP_POLICY_DROP},
+		{true, DROP_FRAGMENT_PORTS, 0, 0, DROP_FRAGMENT_PORTS},
+		{true, DROP_XDP_ERROR, 0, 0, DROP_XDP_ERROR},
+	};
+	struct asked_policy policy = {
+		.base = {.ask = asked_ask, .generation = asked_generation, .covers = asked_covers}, .generation = 1};
+	struct lab *lab = *state;
+	struct frame sealed[2], out;
+
+	worker_clear(&lab->b.worker);
+	lab->b.shared.policy = &policy.base;
+	assert_int_equal(worker_init(&lab->b.worker, &lab->b.shared, 0, &lab->b.resolver.resolver), 0);
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		policy.covers = rows[i].covers;
+		policy.reason = rows[i].reason;
+		policy.generation++;
+		policy.asked = policy.asked_covers = 0;
+		for (unsigned j = 0; j < 2; j++) {
+			sealed[j] = seal_one(lab, 100);
+			assert_true(gateway_push_esp(&lab->b, 0, &sealed[j]));
+			worker_turn(&lab->b.worker, lab->now);
+			chunk_give(&lab->a.cache, sealed[j].chunk);
+			assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_LAN), 0, &out, 1), rows[i].lan);
+			if (rows[i].lan)
+				chunk_give(&lab->b.cache, out.chunk);
+			assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_HOST), 0, &out, 1), rows[i].host);
+			if (rows[i].host)
+				chunk_give(&lab->b.cache, out.chunk);
+		}
+		if (rows[i].drop)
+			assert_int_equal(dropped(&lab->b, rows[i].drop), 2);
+		/* once for the destination and the flow, until a policy changes */
+		assert_int_equal(policy.asked_covers, 1);
+		assert_int_equal(policy.asked, rows[i].covers);
+	}
+	/* The host's own are the host's. */
+	lab->b.resolver.inner_kind = HOP_HOST;
+	lab->b.shared.fib_epoch++;
+	sealed[0] = seal_one(lab, 100);
+	gateway_push_esp(&lab->b, 0, &sealed[0]);
+	chunk_give(&lab->a.cache, sealed[0].chunk);
+	worker_turn(&lab->b.worker, lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_HOST), 0, &out, 1), 1);
+	chunk_give(&lab->b.cache, out.chunk);
+	assert_int_equal(chunks_free(&lab->b), GATEWAY_CHUNKS);
+}
+
 static void too_big_tells_the_sender(void **state)
 {
 	struct lab *lab = *state;
@@ -700,6 +793,7 @@ int main(void)
 		TEST(workers_choose_their_sa),
 		TEST(sweep_goes_on),
 		TEST(local_packets_reach_the_host),
+		TEST(policies_hold_behind_a_tunnel),
 		TEST(too_big_tells_the_sender),
 		TEST(too_big_goes_in_pieces),
 		TEST(last_hop_tells_the_sender),
