@@ -153,8 +153,13 @@ static void interface_check(struct agent *agent, struct interface *interface)
 
 static void agent_check_interfaces(struct agent *agent)
 {
-	for (uint32_t i = 0; i < agent->interface_count; i++)
+	bool captures = true;
+
+	for (uint32_t i = 0; i < agent->interface_count; i++) {
 		interface_check(agent, &agent->interfaces[i]);
+		captures &= !agent->interfaces[i].port || agent->interfaces[i].port->captures;
+	}
+	routes_capture(&agent->routes, captures);
 }
 
 /* What an earlier agent served and this one does not is the host's own again. */

@@ -57,6 +57,10 @@ enum agent_route_use {
 	ROUTE_TUNNEL, /* its packets go into the host device */
 	ROUTE_LOCAL,  /* not these, though a wider prefix does: they are on this side */
 	ROUTE_SOURCE, /* packets from it, to wherever the host has only a default route, go into the host device */
+	/* Some of its packets are to go into the host device, as the policies say: captured where interfaces can do
+	 * that (bpf/capture.h). As ROUTE_TUNNEL while one cannot, or what is to be protected would leave by it in
+	 * clear. */
+	ROUTE_CAPTURED,
 };
 
 enum agent_tx_engine {

@@ -91,6 +91,29 @@ static void hostdev_queue_off(struct netlink *netlink, uint32_t ifindex)
 		log_debug("%s keeps its default queue: %s", HOST_DEVICE, strerror(-err));
 }
 
+/*
+ * An IPv4 address that nobody speaks from or to (scope host, inside 127.0.0.0/8). Reverse path filtering, however
+ * loose, takes from a device without any address only what goes back by that device; but answers to a captured packet's
+ * peer, and the agent's own ICMP errors, have other ways.
+ */
+static int hostdev_address(struct netlink *netlink, uint32_t ifindex)
+{
+	static const uint8_t nobody[4] = {127, 69, 83, 80};
+	REQUEST_BUFFER;
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct ifaddrmsg *body = mnl_nlmsg_put_extra_header(request, sizeof(*body));
+
+	request->nlmsg_type = RTM_NEWADDR;
+	request->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+	body->ifa_family = AF_INET;
+	body->ifa_prefixlen = 32;
+	body->ifa_scope = RT_SCOPE_HOST;
+	body->ifa_index = ifindex;
+	mnl_attr_put(request, IFA_LOCAL, sizeof(nobody), nobody);
+	mnl_attr_put(request, IFA_ADDRESS, sizeof(nobody), nobody);
+	return netlink_do(netlink, request);
+}
+
 static int hostdev_delete(struct netlink *netlink, const struct link_info *link)
 {
 	REQUEST_BUFFER;
@@ -159,6 +182,7 @@ int hostdev_make(struct netlink *netlink, uint32_t queues, int *fds, struct link
 	hostdev_settings();
 	hostdev_queue_off(netlink, host->ifindex);
 	err = err ? err : hostdev_up(netlink, host->ifindex);
+	err = err ? err : hostdev_address(netlink, host->ifindex);
 	if (err) {
 		snprintf(error, 256, "the host device %s cannot be brought up: %s", HOST_DEVICE, strerror(-err));
 		fds_close(fds, queues);

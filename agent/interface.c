@@ -6,6 +6,7 @@
 #include "agent/xsk_port.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,26 +109,34 @@ static int interface_sockets(const struct interface_options *options, struct por
 	return 0;
 }
 
+__attribute__((format(printf, 2, 3))) static void interface_note(struct port *port, const char *format, ...)
+{
+	size_t len = strlen(port->reason);
+	va_list arguments;
+
+	if (len && len + 2 < sizeof(port->reason))
+		len += (size_t)snprintf(port->reason + len, sizeof(port->reason) - len, "; ");
+	va_start(arguments, format);
+	vsnprintf(port->reason + len, sizeof(port->reason) - len, format, arguments);
+	va_end(arguments);
+}
+
 /* The host's own packets that leave by the interface; transit and what routes lead to the host device need no filter.
  */
-static void interface_capture(const struct interface_options *options, const struct link_info *link)
+static void interface_capture(const struct interface_options *options, struct port *port)
 {
 	char reason[256] = "";
 
-	if (capture_attach(options->capture, (int)link->ifindex, reason))
-		log_warn("%s: %s; packets of this host under a transport mode policy leave in clear", link->name,
-			reason);
+	port->captures = !capture_attach(options->capture, (int)port->ifindex, reason);
+	if (!port->captures)
+		interface_note(port, "%s, so routes tell this host's own packets, by address alone", reason);
 }
 
 static void interface_note_queues(const struct interface_options *options, struct port *port)
 {
-	size_t len = strlen(port->reason);
-
-	if (port->queue_count >= options->worker_count)
-		return;
-	snprintf(port->reason + len, sizeof(port->reason) - len,
-		"%s%u queue%s for %u workers: the others send by a shared queue", len ? "; " : "", port->queue_count,
-		port->queue_count == 1 ? "" : "s", options->worker_count);
+	if (port->queue_count < options->worker_count)
+		interface_note(port, "%u queue%s for %u workers: the others send by a shared queue", port->queue_count,
+			port->queue_count == 1 ? "" : "s", options->worker_count);
 }
 
 int interface_open(const struct interface_options *options, const struct link_info *link, uint32_t slot,
@@ -158,7 +167,7 @@ int interface_open(const struct interface_options *options, const struct link_in
 		dataplane_detach(options->dataplane, (int)link->ifindex, link->name);
 		return err;
 	}
-	interface_capture(options, link);
+	interface_capture(options, port);
 	interface_note_queues(options, port);
 	*out = TAKE_PTR(port);
 	return 0;

@@ -63,6 +63,7 @@ struct port {
 	enum attach_mode mode;
 	bool zero_copy;
 	bool multi_buffer;		/* takes and sends packets longer than a chunk */
+	bool captures;			/* what the host sends by it goes through the policies */
 	bool live_capable;		/* the live engine may send here */
 	_Atomic bool live_refused;	/* it could not, or not now; AF_XDP does */
 	_Atomic bool live_carries;	/* it did within the last second */

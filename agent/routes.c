@@ -101,12 +101,19 @@ static int routes_put_tunnel(struct routes *routes, const struct route_want *wan
 	return hostdev_full_add(routes->netlink, want->prefix.addr.family, route.source.family != IP_NONE);
 }
 
+static bool route_is_tunnel(const struct route_want *want)
+{
+	return want->use == ROUTE_TUNNEL || want->use == ROUTE_CAPTURED;
+}
+
 static void routes_put(struct routes *routes, struct route_want *want)
 {
 	char text[ADDR_TEXT_LEN];
 	int err;
 
-	if (want->use == ROUTE_TUNNEL)
+	if (want->use == ROUTE_CAPTURED && routes->captures)
+		return;
+	if (route_is_tunnel(want))
 		err = routes_put_tunnel(routes, want);
 	else if (want->use == ROUTE_LOCAL)
 		err = hostdev_throw_add(routes->netlink, &want->prefix);
@@ -118,9 +125,21 @@ static void routes_put(struct routes *routes, struct route_want *want)
 			want->prefix.len, HOST_DEVICE, strerror(-err));
 }
 
-static void routes_drop(struct routes *routes, const struct route_want *want)
+/* In the kernel both uses of a prefix are one route. */
+static bool routes_share(struct routes *routes, const struct route_want *want)
 {
-	if (want->use == ROUTE_TUNNEL)
+	const struct route_want *other =
+		routes_find(routes, &want->prefix, want->use == ROUTE_TUNNEL ? ROUTE_CAPTURED : ROUTE_TUNNEL);
+
+	return other && other->wanted && other->in_kernel;
+}
+
+static void routes_drop(struct routes *routes, struct route_want *want)
+{
+	want->in_kernel = false;
+	if (route_is_tunnel(want) && routes_share(routes, want))
+		return;
+	if (route_is_tunnel(want))
 		hostdev_route_delete(routes->netlink, &want->prefix);
 	else if (want->use == ROUTE_LOCAL)
 		hostdev_throw_delete(routes->netlink, &want->prefix);
@@ -144,16 +163,12 @@ static void routes_drop_unwanted(struct routes *routes)
 {
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < routes->count; i++) {
-		struct route_want *want = &routes->items[i];
-
-		if (want->wanted) {
-			routes->items[kept++] = *want;
-			continue;
-		}
-		if (want->in_kernel)
-			routes_drop(routes, want);
-	}
+	for (uint32_t i = 0; i < routes->count; i++)
+		if (!routes->items[i].wanted && routes->items[i].in_kernel)
+			routes_drop(routes, &routes->items[i]);
+	for (uint32_t i = 0; i < routes->count; i++)
+		if (routes->items[i].wanted)
+			routes->items[kept++] = routes->items[i];
 	routes->count = kept;
 	routes_drop_full(routes, IP_V4);
 	routes_drop_full(routes, IP_V6);
@@ -170,7 +185,7 @@ static bool route_read(const struct agent_message *message, struct route_want *w
 		return false;
 	want->prefix.len = message->route.len;
 	want->use = message->route.use;
-	if (want->use > ROUTE_SOURCE)
+	if (want->use > ROUTE_CAPTURED)
 		return false;
 	if (want->prefix.len > addr_len(&want->prefix.addr) * 8)
 		return false;
@@ -219,12 +234,29 @@ void routes_message(struct routes *routes, const struct agent_message *message)
 	routes_put(routes, want);
 }
 
+void routes_capture(struct routes *routes, bool captures)
+{
+	if (routes->captures == captures)
+		return;
+	routes->captures = captures;
+	for (uint32_t i = 0; i < routes->count; i++) {
+		struct route_want *want = &routes->items[i];
+
+		if (want->use != ROUTE_CAPTURED || !want->wanted)
+			continue;
+		if (!captures)
+			routes_put(routes, want);
+		else if (want->in_kernel)
+			routes_drop(routes, want);
+	}
+}
+
 void routes_addresses(struct routes *routes, struct local_addr *addresses, uint32_t count)
 {
 	free(routes->addresses);
 	routes->addresses = addresses;
 	routes->address_count = count;
 	for (uint32_t i = 0; i < routes->count; i++)
-		if (routes->items[i].wanted && routes->items[i].use == ROUTE_TUNNEL)
+		if (routes->items[i].wanted && route_is_tunnel(&routes->items[i]))
 			routes_put(routes, &routes->items[i]);
 }

@@ -33,6 +33,7 @@ struct routes {
 	bool full_v4; /* the rules of a full tunnel stand */
 	bool full_v6;
 	bool resetting; /* between RESET and DONE nothing is taken away */
+	bool captures;	/* ROUTE_CAPTURED needs no route */
 };
 
 /* Adopts what the kernel's table holds. */
@@ -41,6 +42,8 @@ void routes_clear(struct routes *routes);
 
 /* AGENT_ROUTE_ADD, AGENT_ROUTE_DELETE, AGENT_ROUTES_RESET, AGENT_ROUTES_DONE. */
 void routes_message(struct routes *routes, const struct agent_message *message);
+/* Whether every interface captures by policy: else ROUTE_CAPTURED is a route like ROUTE_TUNNEL. */
+void routes_capture(struct routes *routes, bool captures);
 /* This host's addresses changed; takes `addresses` over. Preferred sources are chosen anew. */
 void routes_addresses(struct routes *routes, struct local_addr *addresses, uint32_t count);
 

@@ -126,6 +126,7 @@ static bool child_selectors(const struct conn_config *conn, const struct child_c
 {
 	memset(out, 0, sizeof(*out));
 	out->routed = !child->shunt;
+	out->hosts = !child->shunt && child->mode == SA_TRANSPORT;
 	out->action = child->shunt ? child->shunt : POLICY_PROTECT;
 	out->priority = child->priority;
 	memcpy(out->local, child->local, sizeof(out->local));
@@ -147,7 +148,8 @@ static bool entry_fits(const struct tunnel_entry *entry, const struct protection
 {
 	const struct protection *has = &entry->configured_for;
 
-	return has->routed == wanted->routed && has->action == wanted->action && has->priority == wanted->priority &&
+	return has->routed == wanted->routed && has->hosts == wanted->hosts && has->action == wanted->action &&
+	       has->priority == wanted->priority &&
 	       selectors_same(has->local, has->local_count, wanted->local, wanted->local_count) &&
 	       selectors_same(has->remote, has->remote_count, wanted->remote, wanted->remote_count);
 }
@@ -292,6 +294,7 @@ static int negotiated_protect(struct installer *installer, struct tunnel_entry *
 {
 	const struct protection *known = &entry->configured_for;
 	struct protection wanted = {.routed = true,
+		.hosts = entry->config_mode == SA_TRANSPORT,
 		.action = POLICY_PROTECT,
 		.priority = entry->priority,
 		.local_count = entry->local_count,

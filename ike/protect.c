@@ -85,7 +85,7 @@ static bool range_change(const struct protection *protection, struct agent_link 
 		struct agent_route route = {.family = range->family, .len = prefixes[i].len, .use = (uint8_t)use};
 
 		selector_addr(range->family, prefixes[i].bytes, &route.prefix);
-		if (use == ROUTE_TUNNEL)
+		if (use == ROUTE_TUNNEL || use == ROUTE_CAPTURED)
 			route_source(protection, &route);
 		if (all && use == ROUTE_SOURCE)
 			source_halves(link, &route, add);
@@ -105,10 +105,27 @@ static bool selector_is_inside(const struct selector *local, const struct select
 	return local->family == remote->family && first >= 0 && last <= 0 && (first || last);
 }
 
+static bool selector_is_whole(const struct selector *selector)
+{
+	return !selector->protocol && selector->port_first == 0 && selector->port_last == UINT16_MAX;
+}
+
 static bool selector_is_all(const struct selector *selector)
 {
-	return common_bits(selector) == 0 && !selector->protocol && selector->port_first == 0 &&
-	       selector->port_last == UINT16_MAX && selector->first[0] == 0 && selector->last[0] == 0xff;
+	return common_bits(selector) == 0 && selector_is_whole(selector) && selector->first[0] == 0 &&
+	       selector->last[0] == 0xff;
+}
+
+/* Between two hosts a route would take all that this one sends to the other. Where the selectors mean less, capturing
+ * by policy takes just that. */
+static enum agent_route_use route_use(const struct protection *protection, const struct selector *remote)
+{
+	if (!protection->hosts)
+		return ROUTE_TUNNEL;
+	for (unsigned i = 0; selector_is_whole(remote) && i < protection->local_count; i++)
+		if (protection->local[i].family == remote->family && selector_is_whole(&protection->local[i]))
+			return ROUTE_TUNNEL;
+	return ROUTE_CAPTURED;
 }
 
 /* A bypass of everything between anyone and `remote`: the host's own packets keep out of the host device, too. One of
@@ -116,9 +133,8 @@ static bool selector_is_all(const struct selector *selector)
 static void bypass_routes_change(
 	const struct protection *protection, struct agent_link *link, const struct selector *remote, bool add)
 {
-	bool ports_all = !remote->protocol && remote->port_first == 0 && remote->port_last == UINT16_MAX;
-
-	for (unsigned i = 0; protection->action == POLICY_BYPASS && ports_all && i < protection->local_count; i++)
+	for (unsigned i = 0;
+		protection->action == POLICY_BYPASS && selector_is_whole(remote) && i < protection->local_count; i++)
 		if (protection->local[i].family == remote->family && selector_is_all(&protection->local[i]))
 			range_change(protection, link, remote, ROUTE_LOCAL, add);
 }
@@ -132,7 +148,7 @@ static void routes_change(
 		bypass_routes_change(protection, link, remote, add);
 		return;
 	}
-	all = range_change(protection, link, remote, ROUTE_TUNNEL, add);
+	all = range_change(protection, link, remote, route_use(protection, remote), add);
 	for (unsigned i = 0; i < protection->local_count; i++) {
 		const struct selector *local = &protection->local[i];
 

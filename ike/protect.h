@@ -14,6 +14,7 @@
 struct protection {
 	bool on;
 	bool routed;	   /* the host's own traffic goes by the host device */
+	bool hosts;	   /* transport mode: the selectors' addresses are the two hosts' own */
 	uint8_t action;	   /* enum policy_action */
 	uint32_t priority; /* of the configuration; 0: by the selectors' sizes */
 	uint8_t local_count;
