@@ -16,6 +16,8 @@ PYTHON ?= /usr/bin/python3
 VERSION := 0.1.0
 
 # Variants: release (default), san (make SAN=1: ASan + UBSan), fuzz (libFuzzer instrumentation, by clang).
+# Release links as a whole: a packet's way leads through a dozen small files, and 5 ns of its 80 were the calls between
+# them. Objects are fat, so that a linker or an ar without the plugin finds code in them too.
 VARIANT ?= $(if $(filter 1,$(SAN)),san,release)
 B := build/$(VARIANT)
 G := build/gen
@@ -29,10 +31,10 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 -fcf-protection -Wformat -Wformat-security
-FLAGS_release := -O2 $(HARDEN)
+FLAGS_release := -O2 -flto=auto -ffat-lto-objects $(HARDEN)
 FLAGS_san := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_fuzz := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-LINK_release := -pie -Wl,-z,relro,-z,now
+LINK_release := -O2 -flto=auto -pie -Wl,-z,relro,-z,now
 LINK_san := -fsanitize=address,undefined
 LINK_fuzz := -fsanitize=address,undefined
 
