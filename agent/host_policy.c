@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define ND_FIRST 133u /* router solicitation (RFC 4861 4) */
-#define ND_LAST	 137u /* redirect */
+#define ND_FIRST     133u /* router solicitation (RFC 4861 4) */
+#define ND_LAST	     137u /* redirect */
+#define ND_HOP_LIMIT 255u /* RFC 4861 7.1: else it is no neighbour's */
 
 /* Multicast, limited broadcast, IPv6 link-local: never forwarded, so never ours to protect. */
 static bool destination_special(const struct inner *inner)
@@ -22,8 +23,8 @@ static bool neighbor_discovery(const struct inner *inner)
 {
 	uint32_t type = inner->source_port >> 8;
 
-	return inner->family == 6 && inner->protocol == IPPROTO_ICMPV6 && inner->ports_known && type >= ND_FIRST &&
-	       type <= ND_LAST;
+	return inner->family == 6 && inner->protocol == IPPROTO_ICMPV6 && inner->ports_known &&
+	       inner->ttl == ND_HOP_LIMIT && type >= ND_FIRST && type <= ND_LAST;
 }
 
 static void flow_addr(const struct inner *inner, const uint8_t *bytes, struct addr16 *out)

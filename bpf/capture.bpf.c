@@ -68,6 +68,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct packet *pack
 		return PARSE_MALFORMED;
 	packet->family = 6;
 	packet->protocol = ip.nexthdr;
+	packet->hop_limit = ip.hop_limit;
 	packet->payload_off = sizeof(ip);
 	__builtin_memcpy(&packet->source, &ip.saddr, sizeof(packet->source));
 	__builtin_memcpy(&packet->destination, &ip.daddr, sizeof(packet->destination));

@@ -20,6 +20,7 @@
 #define PORT_IKE_NAT	 4500
 #define ICMPV6_ND_FIRST	 133 /* router solicitation */
 #define ICMPV6_ND_LAST	 137 /* redirect */
+#define ND_HOP_LIMIT	 255 /* what came from farther is no neighbour's (RFC 4861 6.1, 7.1) */
 #define EXT_HEADERS_MAX	 6
 #define IPV4_MF		 0x2000
 #define IPV4_OFFSET	 0x1fff
@@ -51,6 +52,7 @@ struct packet {
 	__u8 later;	/* a fragment, but not the first: no transport header */
 	__u8 has_ports; /* the two below are known */
 	__u8 group;	/* sent to a link-layer group or broadcast address */
+	__u8 hop_limit; /* IPv6 alone */
 	__u16 source_port;
 	__u16 destination_port;
 	__u32 l3_off;
@@ -128,7 +130,7 @@ static __always_inline int neighbor_discovery(const struct packet *packet)
 	__u16 type = packet->source_port >> 8;
 
 	return packet->family == 6 && packet->protocol == IPPROTO_ICMPV6 && packet->has_ports &&
-	       type >= ICMPV6_ND_FIRST && type <= ICMPV6_ND_LAST;
+	       packet->hop_limit == ND_HOP_LIMIT && type >= ICMPV6_ND_FIRST && type <= ICMPV6_ND_LAST;
 }
 
 #endif

@@ -142,6 +142,7 @@ static __always_inline enum parse_result parse_ipv6(struct xdp_md *ctx, struct p
 		return PARSE_MALFORMED;
 	packet->family = 6;
 	packet->protocol = ip->nexthdr;
+	packet->hop_limit = ip->hop_limit;
 	packet->payload_off = packet->l3_off + sizeof(*ip);
 	packet->end = packet->payload_off + bpf_ntohs(ip->payload_len);
 	if (packet->end > frame_len(ctx))

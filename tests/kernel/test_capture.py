@@ -52,6 +52,7 @@ def fate(egress, packet, mark=0):
     ("pass", eth(inner("10.1.0.5", "10.2.8.5"), UDP())),
     ("pass", eth(IP(src=SELF, dst="224.0.0.5"), UDP())),
     ("pass", eth(IPv6(src=SELF6, dst=PEER6), ICMPv6ND_NS(tgt=PEER6))),
+    ("redirect", eth(IPv6(src=SELF6, dst=PEER6, hlim=64), ICMPv6ND_NS(tgt=PEER6))),  # forwarded: no neighbour discovery
     ("pass", Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(pdst=PEER)),
     ("pass", Ether(src=MAC, dst=OTHER_MAC, type=0x88cc) / Raw(b"x" * 40)),
     # what may not leave

@@ -408,6 +408,7 @@ def test_no_window_no_early_drop(nic):
     ("pass", eth(inner6("fd02::5", "fe80::1"), PLAIN)),
     ("pass", eth(IPv6(src="fd02::5", dst="fd01::1"), ICMPv6ND_NS(tgt="fd01::1"))),
     ("PLAINTEXT_IN", eth(IPv6(src="fd02::5", dst="fd01::1"), ICMPv6EchoRequest())),
+    ("PLAINTEXT_IN", eth(IPv6(src="fd02::5", dst="fd01::1", hlim=254), ICMPv6ND_NS(tgt="fd01::1"))),  # from no neighbour
     # unicast inside a broadcast frame is delivered by the kernel, so it is looked at
     ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.1"), TCP(dport=22), dst="ff:ff:ff:ff:ff:ff")),
     ("pass", Ether(src=OTHER_MAC, dst=MAC, type=0x88cc) / Raw(b"x" * 40)),
@@ -474,6 +475,7 @@ def test_not_ours(nic, fate, packet):
     (13, eth(inner6("fd01::5", "fd03::ffff:1"), TCP(dport=443))),
     ("pass", eth(inner6("fd01::5", "fd03::ffff:2"), TCP(dport=443))),
     ("pass", eth(inner6("fd01::5", "fd03::5"), TCP(dport=80))),
+    (12, eth(inner6("fd01::5", "fd02::5", hlim=64), ICMPv6ND_NS())),  # no neighbour discovery
     # plaintext from outside that claims to come from behind the peer
     ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.5"), TCP())),
     ("PLAINTEXT_IN", eth(inner6("fd02::5", "fd01::5"), TCP())),
