@@ -373,22 +373,41 @@ static __always_inline int host_out(const struct packet *packet, struct packet_m
 	}
 }
 
+/* Its sender is behind another tunnel than `own` and should not be heard in clear, whatever its destination: a hub
+ * would seal the packet for its next spoke as if the first one had sent it. */
+static __always_inline int sender_forged(const struct packet *packet, __u32 own)
+{
+	struct policy_question q = {};
+
+	switch (policy_ask_inbound(packet, &q)) {
+	case POLICY_PROTECT:
+		return q.tunnel == own ? DROP_NONE : DROP_PLAINTEXT_IN;
+	case POLICY_ANSWER_BUSY:
+		return DROP_XDP_ERROR;
+	default:
+		return DROP_NONE;
+	}
+}
+
 /* Passing through this gateway. */
 static __always_inline int transit(const struct packet *packet, struct packet_meta *meta)
 {
 	struct policy_question q = {};
+	int answer = policy_ask_outbound(packet, &q), forged;
 
-	switch (policy_ask_outbound(packet, &q)) {
+	switch (answer) {
 	case POLICY_PROTECT:
-		return protect(packet, &q, 0, meta);
+	case POLICY_BYPASS:
+		forged = sender_forged(packet, answer == POLICY_PROTECT ? q.tunnel : TUNNEL_NONE);
+		if (forged != DROP_NONE)
+			return forged;
+		return answer == POLICY_PROTECT ? protect(packet, &q, 0, meta) : VERDICT_PASS;
 	case POLICY_DISCARD:
 		return DROP_POLICY_DROP;
 	case POLICY_ANSWER_PORTS:
 		return DROP_FRAGMENT_PORTS;
 	case POLICY_ANSWER_BUSY:
 		return DROP_XDP_ERROR;
-	case POLICY_BYPASS:
-		return VERDICT_PASS;
 	default:
 		return plaintext_in(packet);
 	}

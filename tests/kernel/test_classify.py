@@ -118,6 +118,12 @@ def world():
     c.policy(PROTECT, selector("10.1.0.0/16", MH_), selector("10.5.0.0/16", MH_, (5 << 8, 5 << 8 | 255)), 16)
     c.policy(PROTECT, selector("fd01::/16"), selector("fd02::/16"), 12)
     c.policy(PROTECT, selector("fd01::/16", TCP_), selector("fd03::5-fd03::ffff:1", TCP_, (443, 443)), 13)
+    for remote, tunnel in (("10.16.0.0/16", 17), ("10.17.0.0/16", 18)):
+        c.policy(PROTECT, selector("10.16.0.0/14"), selector(remote), tunnel)
+    c.policy(BYPASS, selector("10.16.0.0/14"), selector("10.19.0.0/16"))
+    c.policy(PROTECT, selector("10.32.0.0/16"), selector("10.32.0.0/16"), 20)
+    c.policy(PROTECT, selector("10.40.0.0/16"), selector("10.41.0.0/16"), 21)
+    c.policy(DISCARD, selector("10.40.0.0/15"), selector("10.40.0.0/15"), priority=900)
     yield c
     c.close()
 
@@ -482,6 +488,17 @@ def test_not_ours(nic, fate, packet):
     ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.5"), UDP(sport=500, dport=500))),
     ("PLAINTEXT_IN", eth(inner("10.2.0.5", "10.1.0.5"), esp())),
     ("pass", eth(inner("10.2.0.5", "172.16.0.1"), TCP())),
+    # a hub's: the same where another tunnel would take it on, or a policy lets its destination pass
+    (18, eth(inner("10.18.0.5", "10.17.0.5"), TCP())),
+    ("pass", eth(inner("10.18.0.5", "10.19.0.5"), TCP())),
+    ("PLAINTEXT_IN", eth(inner("10.16.0.5", "10.17.0.5"), TCP())),
+    ("PLAINTEXT_IN", eth(inner("10.17.0.5", "10.16.0.5"), UDP())),
+    ("PLAINTEXT_IN", eth(inner("10.16.0.5", "10.19.0.5"), TCP())),
+    # one tunnel for all ways: which side a packet comes from nobody can tell
+    (20, eth(inner("10.32.0.5", "10.32.1.5"), TCP())),
+    # all else is forbidden, both ways, and yet what is protected goes out
+    (21, eth(inner("10.40.0.5", "10.41.0.5"), TCP())),
+    ("POLICY_DROP", eth(inner("10.40.0.5", "10.40.1.5"), TCP())),
 ])
 def test_transit(nic, fate, packet):
     answer = nic.frame(packet)
