@@ -7,7 +7,7 @@ from . import topology as at, traffic
 from .charon import Charon, NamespaceHost
 from .gateway import Gateway
 from .net import Lab
-from .shell import wait_until
+from .shell import Failed, run, wait_until
 from .topology import Site
 from .tunnel import pair
 from .uml import Uml
@@ -36,6 +36,14 @@ class Scene:
     def ping(self, count=5, version=4, **options):
         return traffic.ping(self.client, at.SERVER[version], count, **options)
 
+    def losses(self, end):
+        """Where packets were lost, for who reads a failure: by the agent and by the kernel's devices."""
+        try:
+            drops = {reason: n for reason, n in end.drops().items() if n} if hasattr(end, "drops") else {}
+        except (Failed, OSError, ValueError) as error:
+            drops = str(error)
+        return f"--- {end.ns.short} drops {drops}\n" + run(["ip", "-n", end.ns.name, "-s", "link"], check=False).stdout
+
     def under_traffic(self, count, seconds, *steps, sizes=traffic.SIZES):
         """Call `steps` while `count` pings of mixed sizes run; each must fall into the traffic. The Pings."""
         pinger = traffic.Pinger(self.client, at.SERVER[4], count, seconds, sizes)
@@ -61,7 +69,7 @@ def scene(near=None, far=None, up=True, outer=4, inner=(4,), nat=True, site=None
                 made.start(up)
             yield made
         except BaseException:
-            print(made.a.logs(), made.b.logs(), sep="\n")
+            print(made.a.logs(), made.b.logs(), *(made.losses(end) for end in (made.a, made.b)), sep="\n")
             raise
 
 

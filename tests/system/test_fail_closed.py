@@ -6,13 +6,19 @@ import socket
 import pytest
 
 from lab import need, topology as at, traffic
+from lab.capture import MARKER
 from lab.gateway import Gateway
 from lab.scene import scene
 from lab.shell import wait_until
 
+HOLD_KEY_MAX = 16  # agent/hold.h
 TRAP = {"start_action": "trap", "far": lambda ns, tunnel: Gateway(ns, tunnel.but(start_action="none"))}
 
 pytestmark = pytest.mark.needs(*need.GATEWAY)
+
+
+def udp_socket(ns, version):
+    return ns.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
 
 
 def test_peer_is_silent():
@@ -35,6 +41,34 @@ def test_trap_brings_the_tunnel_up():
         assert s.a.status()["state"] == "trapped"
         assert s.ping(1, wait=10).received == 1
         assert s.a.is_up()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_first_packets_wait(version):
+    """All that came before the tunnel was up, as far as there was room (hold.h), arrives, in order; from transit and host alike."""
+    for sender in ("client", "a"):
+        with scene(up=False, inner=(4, 6), **TRAP) as s, udp_socket(s.server, version) as target:
+            target.bind((at.SERVER[version], 9999))
+            target.settimeout(10)
+            with udp_socket(s.client if sender == "client" else s.site.a, version) as out:
+                for number in range(HOLD_KEY_MAX):
+                    out.sendto(bytes([number]), (at.SERVER[version], 9999))
+            assert [target.recv(10)[0] for _ in range(HOLD_KEY_MAX)] == list(range(HOLD_KEY_MAX)), sender
+            assert s.a.drops("HELD_OVERFLOW") == s.a.drops("SA_MISSING") == 0
+
+
+def test_waiting_is_bounded():
+    """The peer is silent: of a burst a few packets wait, for a short while; each of the others dies at once, and all are counted."""
+    with scene(up=False, start=False, **TRAP) as s, udp_socket(s.client, 4) as out:
+        s.a.start()
+        s.site.warm()
+        seen = s.site.capture("a0")
+        for _ in range(100):
+            out.sendto(MARKER, (at.SERVER[4], 9999))
+        wait_until("most die at once", lambda: s.a.drops("HELD_OVERFLOW") == 100 - HOLD_KEY_MAX)
+        wait_until("those that waited die, too", lambda: s.a.drops("SA_MISSING") == HOLD_KEY_MAX)
+        verdict = seen.verdict()
+        assert verdict.clean and verdict.counts["IKE"] > 0, str(verdict)
 
 
 def test_after_down():

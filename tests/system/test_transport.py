@@ -6,7 +6,6 @@ UDP of one port and nothing else: no route can tell that, so a tc filter capture
 
 import errno
 import os
-import re
 import socket
 import struct
 from collections import Counter
@@ -40,9 +39,9 @@ def part(local, remote, version):
             [f"{remote}/{BITS[version]}[{p}/{PORT}]" for p in ("tcp", "udp")])
 
 
-def hosts(version=4, selectors=part, up=True, **form):
+def hosts(version=4, selectors=part, up=True, nat=False, **form):
     """A Scene of two hosts, A the client of B's service; `selectors` None: all between them."""
-    made = scene(outer=version, inner=(version,), mode="transport", nat=False, start=False, **form)
+    made = scene(outer=version, inner=(version,), mode="transport", nat=nat, start=False, **form)
     return Hosts(made, version, selectors, up)
 
 
@@ -66,16 +65,15 @@ class Hosts:
             raise
         return self
 
-    def __exit__(self, kind, *more):
-        if kind:
-            print(self.drops())
-        return self.made.__exit__(kind, *more)
+    def __exit__(self, *error):
+        return self.made.__exit__(*error)
 
     def _describe(self, s):
-        local, remote = self.selectors(self.address_a, self.address_b, self.version) if self.selectors else (["dynamic"],) * 2
         a, b = s.a.tunnels[0], s.b.tunnels[0]
-        a.local_ts, a.remote_ts = local, remote
-        b.local_ts, b.remote_ts = remote, local
+        for end, address_a in ((a, self.address_a), (b, s.site.outer_a(self.version))):
+            near = end is a
+            ends = self.selectors(address_a, self.address_b, self.version) if self.selectors else (["dynamic"],) * 2
+            end.local_ts, end.remote_ts = ends if near else ends[::-1]
         s.a.write()
         s.b.write()
 
@@ -326,3 +324,54 @@ def test_no_filter_no_leak(tmp_path):
         h.a.start_agent()
         assert wait_until("only what is meant", lambda: attempt(lambda: h.udp(CLEAR, OTHER, seconds=0.5))) == CLEAR
         assert h.tcp(MARKER) == MARKER
+
+
+@pytest.mark.parametrize("selectors", [part, None], ids=["part", "all"])
+def test_behind_nat(selectors):
+    """ESP in UDP; checksums hold though the NAT changes addresses (RFC 3948 3.1.2), in both directions and in large packets."""
+    with hosts(4, selectors, nat=True) as h:
+        assert h.a.status()["mode"] == "transport" and h.a.status()["nat"]
+        seen = h.capture()
+        with h.echo(), h.echo(OTHER):
+            data = MARKER + os.urandom(2000000)
+            assert h.tcp(data) == data
+            assert h.udp(MARKER * 70) == MARKER * 70
+            assert h.udp(CLEAR, OTHER) == CLEAR
+        wire = Wire(seen)
+        assert wire.clear == [] and not wire.has(MARKER)
+        assert wire.ports[4500] > 100 and bool(wire.ports[OTHER]) == (selectors is part)
+        no_loss(h)
+
+
+def test_ah_is_refused_behind_nat():
+    """Said at once, and nothing leaves in clear."""
+    with hosts(4, nat=True, up=False, ah="sha256") as h:
+        seen = h.capture()
+        with pytest.raises(Failed) as error:
+            h.a.up(seconds=5)
+        assert "NAT" in str(error.value) and "esp_proposals" in str(error.value)
+        with h.echo():
+            assert attempt(lambda: h.udp(MARKER, seconds=0.5)) is None
+        assert Wire(seen).clear == []
+
+
+def tcp_counter(ns, name):
+    """A counter of the namespace's TCP, by its name in /proc/net/netstat."""
+    names, values = (line.split() for line in ns.run("cat", "/proc/net/netstat").stdout.splitlines()
+                     if line.startswith("TcpExt:"))
+    return int(values[names.index(name)])
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_first_packet(kind, version):
+    """The first packet brings the SA up and is not lost: a datagram is sent once, a connection is there before a second SYN."""
+    with hosts(version, up=False, start_action="trap") as h, h.echo():
+        seen = h.capture()
+        if kind == "udp":
+            assert h.udp(MARKER, seconds=10) == MARKER
+        else:
+            assert h.tcp(MARKER) == MARKER
+        assert h.a.is_up() and Wire(seen).clear == []
+        assert tcp_counter(h.s.site.a, "TCPSynRetrans") == 0
+        no_loss(h)
