@@ -54,6 +54,7 @@ struct agent {
 	struct mailbox mailbox;
 	struct worker_shared shared;
 	uint32_t worker_count;
+	bool lends; /* workers do ciphers for each other */
 	struct worker *workers[WORKERS_MAX];
 	struct route_resolver resolvers[WORKERS_MAX];
 	struct interface_options interface_options;
@@ -582,6 +583,11 @@ static int agent_make_ground(struct agent *agent, char error[static 256])
 	agent->shared.mailbox = &agent->mailbox;
 	agent->worker_count = agent_count_workers(agent, &queues);
 	agent->shared.worker_count = agent->worker_count;
+	if (agent->worker_count > 1 && agent->lends) {
+		agent->shared.board = lend_board_new();
+		if (!agent->shared.board)
+			return -ENOMEM;
+	}
 	sockets = queues + SPARE_SOCKETS;
 	err = umem_init(&agent->umem, sockets * xsk_chunks(agent->interface_options.xsk.ring_size) +
 					      agent->worker_count * (CHUNKS_PER_WORKER + HANDOVER_MAX));
@@ -637,6 +643,7 @@ static int agent_set_up(struct agent *agent, const struct agent_options *options
 	agent_name_interfaces(agent, options);
 	agent->interface_options.xsk.ring_size = options->ring_size ? options->ring_size : XSK_RING_SIZE;
 	agent->interface_options.xsk.busy_poll = options->busy_poll;
+	agent->lends = !options->lend || strcmp(options->lend, "off") != 0;
 	agent->interface_options.allow_native = !options->xdp_mode || strcmp(options->xdp_mode, "generic") != 0;
 	agent->interface_options.allow_generic = !options->xdp_mode || strcmp(options->xdp_mode, "native") != 0;
 	err = agent_open_maps(agent, options, error);
@@ -739,6 +746,7 @@ void agent_stop(struct agent *agent)
 	umem_clear(&agent->umem);
 	free(agent->shared.replay_locks);
 	free(agent->shared.owners);
+	free(agent->shared.board);
 	free(agent->shared.acquire_told_ns);
 	reassembly_free(agent->shared.reassembly);
 	sadb_close(agent->sadb);

@@ -18,20 +18,22 @@
 
 struct bundle {
 	uint32_t count;
+	uint32_t numbered; /* when sealing: so many, from the first on, have their sequence numbers */
+	uint32_t lent;	   /* so many jobs, from the first on, are published for others (loan.h) */
 	struct frame frames[BUNDLE_MAX];
 	struct sa_slot *slots[BUNDLE_MAX];
 	struct esp_job jobs[BUNDLE_MAX];
 	enum drop_reason reasons[BUNDLE_MAX]; /* when opened: fate by integrity check and replay window */
 };
 
-/* How many packets from `first` on are of the same SA. */
-static inline uint32_t bundle_run(const struct bundle *bundle, uint32_t first)
+/* How many packets from `first` on, but before `end`, are of the same SA. */
+static inline uint32_t bundle_run(const struct bundle *bundle, uint32_t first, uint32_t end)
 {
-	uint32_t end = first + 1;
+	uint32_t next = first + 1;
 
-	while (end < bundle->count && bundle->slots[end] == bundle->slots[first])
-		end++;
-	return end - first;
+	while (next < end && bundle->slots[next] == bundle->slots[first])
+		next++;
+	return next - first;
 }
 
 /* The packet in `frame`, which has begun with the job at index `count`, joins. There must be room. */

@@ -13,18 +13,20 @@
 #define SAS_SWEEP_STEP 128u /* SAs looked at in a millisecond: 100,000 take less than a second */
 #define SAS_STEPS_MAX  32u  /* after a sleep */
 #define PREFETCH_AHEAD 4u   /* packets */
+#define LEND_STEP      16u /* packets that begin before their jobs are published: as many as the widest engine's lanes */
 
 /* ---- bundles ------------------------------------------------------------------------------------------------- */
 
-/* Sequence numbers for all packets of the bundle, a run of one SA at a time. Those that get none die here. */
+/* Sequence numbers for all packets of the bundle that have none, a run of one SA at a time. Those that get none die
+ * here. */
 static void turn_number(struct worker *worker, struct bundle *bundle)
 {
-	uint32_t kept = 0, run;
+	uint32_t kept = bundle->numbered, run;
 
-	for (uint32_t first = 0; first < bundle->count; first += run) {
+	for (uint32_t first = kept; first < bundle->count; first += run) {
 		uint32_t numbered;
 
-		run = bundle_run(bundle, first);
+		run = bundle_run(bundle, first, bundle->count);
 		numbered = esp_seal_number(&bundle->slots[first]->context, &bundle->jobs[first], run);
 		for (uint32_t i = first + numbered; i < first + run; i++)
 			worker_drop(worker, &bundle->frames[i], DROP_SEQ_EXHAUSTED);
@@ -32,33 +34,30 @@ static void turn_number(struct worker *worker, struct bundle *bundle)
 			bundle_move(bundle, kept, first, numbered);
 		kept += numbered;
 	}
-	bundle->count = kept;
+	bundle->count = bundle->numbered = kept;
 }
 
-static void turn_seal(struct worker *worker, struct bundle *bundle)
+/* The packets from `first` on, whose jobs are done, end. */
+static void turn_end_sealed(struct worker *worker, struct bundle *bundle, uint32_t first, uint32_t end)
 {
-	turn_number(worker, bundle);
-	esp_jobs_seal(bundle->jobs, bundle->count);
-	for (uint32_t i = 0; i < bundle->count; i++) {
+	for (uint32_t i = first; i < end; i++) {
 		enum drop_reason reason = out_end(worker, &bundle->frames[i], bundle->slots[i], &bundle->jobs[i]);
 
 		if (reason)
 			worker_drop(worker, &bundle->frames[i], reason);
 	}
-	bundle->count = 0;
 }
 
-static void turn_open(struct worker *worker, struct bundle *bundle)
+static void turn_end_opened(struct worker *worker, struct bundle *bundle, uint32_t from, uint32_t end)
 {
 	uint32_t run;
 
-	esp_jobs_open(bundle->jobs, bundle->count);
-	for (uint32_t first = 0; first < bundle->count; first += run) {
-		run = bundle_run(bundle, first);
+	for (uint32_t first = from; first < end; first += run) {
+		run = bundle_run(bundle, first, end);
 		esp_open_mark(&bundle->slots[first]->context, &bundle->frames[first], &bundle->jobs[first],
 			&bundle->reasons[first], run);
 	}
-	for (uint32_t i = 0; i < bundle->count; i++) {
+	for (uint32_t i = from; i < end; i++) {
 		enum drop_reason reason = bundle->reasons[i];
 
 		if (!reason)
@@ -66,6 +65,52 @@ static void turn_open(struct worker *worker, struct bundle *bundle)
 		if (reason)
 			worker_drop(worker, &bundle->frames[i], reason);
 	}
+}
+
+/* What of the bundle was lent, and what can still be: a chunk's packets end as soon as its jobs and those before it are
+ * done, whoever did them. */
+static void turn_end_lent(struct worker *worker, struct bundle *bundle, enum loan_kind kind,
+	void (*end)(struct worker *worker, struct bundle *bundle, uint32_t first, uint32_t end))
+{
+	struct loan *loan = &worker->board->loans[worker->index][kind];
+
+	lend_publish(worker, bundle, kind, true);
+	for (uint32_t first = 0; first < bundle->lent; first += LOAN_CHUNK) {
+		lend_wait(worker, loan, first);
+		end(worker, bundle, first, bundle->lent - first < LOAN_CHUNK ? bundle->lent : first + LOAN_CHUNK);
+	}
+}
+
+static void turn_seal(struct worker *worker, struct bundle *bundle)
+{
+	uint32_t lent = 0;
+
+	turn_number(worker, bundle);
+	if (worker->board)
+		lend_count(worker, bundle);
+	if (bundle->lent) {
+		turn_end_lent(worker, bundle, LOAN_SEALING, turn_end_sealed);
+		lent = bundle->lent;
+		lend_close(worker, bundle, &worker->board->loans[worker->index][LOAN_SEALING]);
+	}
+	esp_jobs_seal(&bundle->jobs[lent], bundle->count - lent);
+	turn_end_sealed(worker, bundle, lent, bundle->count);
+	bundle->count = bundle->numbered = 0;
+}
+
+static void turn_open(struct worker *worker, struct bundle *bundle)
+{
+	uint32_t lent = 0;
+
+	if (worker->board)
+		lend_count(worker, bundle);
+	if (bundle->lent) {
+		turn_end_lent(worker, bundle, LOAN_OPENING, turn_end_opened);
+		lent = bundle->lent;
+		lend_close(worker, bundle, &worker->board->loans[worker->index][LOAN_OPENING]);
+	}
+	esp_jobs_open(&bundle->jobs[lent], bundle->count - lent);
+	turn_end_opened(worker, bundle, lent, bundle->count);
 	bundle->count = 0;
 }
 
@@ -116,6 +161,26 @@ static void turn_begin(struct worker *worker, struct frame *frames, uint32_t cou
 	}
 }
 
+/* The same for a batch of which others may do a part: what has begun is published in steps, so that they have work
+ * while the rest begins. */
+static void turn_begin_lending(struct worker *worker, struct frame *frames, uint32_t count)
+{
+	for (uint32_t first = 0; first < count; first += LEND_STEP) {
+		turn_begin(worker, &frames[first], count - first < LEND_STEP ? count - first : LEND_STEP);
+		turn_number(worker, &worker->sealing);
+		lend_publish(worker, &worker->sealing, LOAN_SEALING, false);
+		lend_publish(worker, &worker->opening, LOAN_OPENING, false);
+	}
+}
+
+static void turn_batch(struct worker *worker, struct frame *frames, uint32_t count)
+{
+	if (worker->lending.willing && lend_wanted(worker, count))
+		turn_begin_lending(worker, frames, count);
+	else
+		turn_begin(worker, frames, count);
+}
+
 /* What has begun ends; nothing is left in a bundle. */
 static void turn_end(struct worker *worker)
 {
@@ -135,7 +200,7 @@ static uint32_t turn_take_handed(struct worker *worker)
 		struct handover *ring = atomic_load_explicit(&worker->inbox[giver], memory_order_acquire);
 		uint32_t count = ring ? handover_take(ring, frames, PORT_BATCH) : 0;
 
-		turn_begin(worker, frames, count);
+		turn_batch(worker, frames, count);
 		received += count;
 	}
 	return received;
@@ -152,12 +217,22 @@ static uint32_t turn_receive(struct worker *worker)
 		for (uint32_t i = worker->index; port && i < port->queue_count; i += worker->shared->worker_count) {
 			uint32_t count = port_recv(port->queues[i], frames, PORT_BATCH);
 
-			turn_begin(worker, frames, count);
+			turn_batch(worker, frames, count);
 			port_refill(port->queues[i], &worker->cache);
 			received += count;
 		}
 	}
 	return received;
+}
+
+/* With work for others, or with none for itself? */
+static void turn_lend(struct worker *worker, uint32_t received)
+{
+	lend_look(worker);
+	if (received)
+		lend_leave(worker);
+	else
+		lend_help(worker);
 }
 
 /* Housekeeping, in steps of some microseconds. */
@@ -197,6 +272,8 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 	forward_flush(worker);
 	worker_wake_handed(worker);
 	worker_flush_sas(worker);
+	if (worker->board)
+		turn_lend(worker, received);
 	if (worker->live)
 		live_engine_tick(worker->live, now_ns);
 	turn_sweep(worker);

@@ -256,6 +256,8 @@ int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t in
 	worker->hops.resolver = resolver;
 	worker->hops.epoch = &shared->fib_epoch;
 	chunk_cache_init(&worker->cache, shared->umem);
+	worker->board = shared->worker_count > 1 ? shared->board : NULL;
+	lend_init(worker);
 	worker->raw4 = raw_socket(AF_INET);
 	worker->raw6 = raw_socket(AF_INET6);
 	worker_see_ports(worker);
@@ -319,6 +321,8 @@ static void worker_sleep(struct worker *worker)
 	nfds_t count = 0;
 	uint64_t wakes;
 
+	if (worker->board)
+		lend_leave(worker);
 	fds[count++] = (struct pollfd){.fd = worker->wake_fd, .events = POLLIN};
 	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
 		struct port *port = worker->ports[slot];
@@ -360,7 +364,7 @@ static void *worker_main(void *context)
 		}
 		if (worker_turn(worker, now))
 			busy_until_ns = now + IDLE_SPIN_NS;
-		else if (now >= busy_until_ns)
+		else if (now >= busy_until_ns && !lend_stays(worker, now))
 			worker_sleep(worker);
 	}
 	return NULL;

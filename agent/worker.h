@@ -16,6 +16,7 @@
 #include "agent/handover.h"
 #include "agent/hold.h"
 #include "agent/host_policy.h"
+#include "agent/lend.h"
 #include "agent/live_engine.h"
 #include "agent/mailbox.h"
 #include "agent/nexthop.h"
@@ -44,6 +45,7 @@ struct worker_shared {
 	/* Per outbound SA the worker that numbers its packets: generation << 32 | worker + 1. NULL: one worker alone.
 	 */
 	_Atomic uint64_t *owners;
+	struct lend_board *board;      /* NULL: no worker does another one's ciphers */
 	struct reassembly *reassembly; /* NULL: fragments of protected packets are dropped */
 	/* The SA index of an inbound SPI, SA_NONE without one; for packets that XDP could not look up. Any thread. */
 	uint32_t (*find_spi)(void *context, const struct spi_key *key);
@@ -80,8 +82,10 @@ struct worker {
 	struct sa_table sas;
 	struct nexthop_cache hops;
 	struct chunk_cache cache;
-	struct bundle sealing; /* packets on their way out that have begun and not ended */
-	struct bundle opening; /* the same on their way in */
+	struct bundle sealing;	  /* packets on their way out that have begun and not ended */
+	struct bundle opening;	  /* the same on their way in */
+	struct lend_board *board; /* the shared one; NULL: nobody lends */
+	struct lending lending;
 	struct worker_way way_out;
 	struct worker_way way_in;
 	struct handover *_Atomic inbox[WORKERS_MAX]; /* by giver, who makes it; NULL: never used */

@@ -295,6 +295,30 @@ static json_t *suites_json(const struct agent_link *link)
 	return list;
 }
 
+/* Those that have ever run; their counters go on across restarts of the agent. */
+static json_t *workers_json(const struct sadb *db)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+		const struct worker_stat *stat = sadb_worker(db, i);
+		json_t *worker;
+
+		if (!stat || !stat->turns)
+			continue;
+		worker = json_object();
+		json_set_count(worker, "worker", i);
+		json_set_count(worker, "rx_packets", stat->rx_packets);
+		json_set_count(worker, "tx_packets", stat->tx_packets);
+		json_set_count(worker, "sealed", stat->sealed);
+		json_set_count(worker, "opened", stat->opened);
+		json_set_count(worker, "lent", stat->lent);
+		json_set_count(worker, "borrowed", stat->borrowed);
+		json_array_append_new(list, worker);
+	}
+	return list;
+}
+
 json_t *api_status(struct daemon *d)
 {
 	uint64_t now = clock_now_ns();
@@ -304,6 +328,7 @@ json_t *api_status(struct daemon *d)
 	json_set_seconds(status, "since", d->since_ns, now);
 	json_object_set_new(status, "interfaces", interfaces_json(d->link));
 	json_object_set_new(status, "suites", suites_json(d->link));
+	json_object_set_new(status, "workers", d->db ? workers_json(d->db) : json_array());
 	json_object_set_new(status, "tunnels", d->engine ? tunnels_json(d, now) : tunnels_waiting(d, now));
 	agent_link_ports_query(d->link); /* for the next time */
 	return status;

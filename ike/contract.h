@@ -7,11 +7,14 @@
  *
  * GET /v1/version   {"version", "layout_version", "openssl"}
  * GET /v1/status    {"agent": {"connected": bool}, "since", "interfaces": [INTERFACE], "suites": [SUITE],
- *                    "tunnels": [TUNNEL]}     every configured child, up or not, and further peers' of the same child
+ *                    "workers": [WORKER], "tunnels": [TUNNEL]}     every configured child, up or not, and further peers'
+ *                    of the same child
  *   INTERFACE       {"name", "mode": "native"|"generic"|"none", "zero_copy": bool, "queues", "host": bool,
  *                    "tx_engine": "xsk"|"xsk, live under load"|"live", "multi_buffer": bool, "reason"}
  *   SUITE           {"name", "protocol": "esp"|"ah", "engine": "ipsec-mb"|"openssl", "ns_small", "ns_large"}
  *                   what the agent has; nanoseconds a packet of 64 and of 1408 bytes, measured at its start; 0: not
+ *   WORKER          {"worker", "rx_packets", "tx_packets", "sealed", "opened", "lent", "borrowed"}     packets; of so many
+ *                   another worker did the ciphers (lent), of so many it did those for another one (borrowed)
  *   TUNNEL          {"connection", "child", "state": "up"|"connecting"|"trapped"|"down", "since" (seconds in this state),
  *                    "initiator": bool, "local", "remote", "local_id", "remote_id", "nat": bool, "encap": bool,
  *                    "ike": {"state", "spi_i", "spi_r", "suite", "since", "rekey_in"} or null,

@@ -88,6 +88,21 @@ static void print_engines(const json_t *suites)
 	json_decref(counts);
 }
 
+/* How many there are, and how much they help each other. */
+static void print_workers(const json_t *workers)
+{
+	unsigned long long lent = 0;
+	const json_t *worker;
+	size_t i;
+
+	json_array_foreach(workers, i, worker) lent += field_count(worker, "lent");
+	if (lent)
+		sheet_field("workers", "%zu; the ciphers of %llu packets were done by another than their own",
+			json_array_size(workers), lent);
+	else if (json_array_size(workers))
+		sheet_field("workers", "%zu", json_array_size(workers));
+}
+
 static void print_rekey(const char *label, const json_t *sa, const char *names)
 {
 	char since[FORMAT_LEN], rekey[FORMAT_LEN];
@@ -178,6 +193,7 @@ static void print_all(const json_t *status, bool with_gateway)
 	if (with_gateway) {
 		print_agent(status);
 		print_engines(json_object_get(status, "suites"));
+		print_workers(json_object_get(status, "workers"));
 		json_array_foreach(json_object_get(status, "interfaces"), i, item) print_interface(item);
 	}
 	json_array_foreach(json_object_get(status, "tunnels"), i, item) print_tunnel(item);

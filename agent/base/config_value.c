@@ -48,6 +48,7 @@ static const struct value_rule rules[] = {
 	{"dpd_action", KIND_WORD, "clear|trap|restart"},
 	{"unique", KIND_WORD, "replace|keep|never"},
 	{"tx_engine", KIND_WORD, "auto|xsk|live"},
+	{"lend", KIND_WORD, "auto|off"},
 	{"xdp_mode", KIND_WORD, "auto|native|generic"},
 	{"dispatcher", KIND_WORD, "auto|on|off"},
 	{"log_level", KIND_WORD, "error|warn|info|debug"},

@@ -34,6 +34,10 @@ ANSWERS = {
             {"name": "aes192ccm16", "protocol": "esp", "engine": "openssl", "ns_small": 258, "ns_large": 1373},
             {"name": "sha256", "protocol": "ah", "engine": "openssl", "ns_small": 241, "ns_large": 974},
         ],
+        "workers": [
+            {"worker": 0, "rx_packets": 900, "tx_packets": 800, "sealed": 400, "opened": 300, "lent": 120, "borrowed": 0},
+            {"worker": 1, "rx_packets": 2, "tx_packets": 2, "sealed": 1, "opened": 1, "lent": 3, "borrowed": 120},
+        ],
         "tunnels": [TUNNEL, OTHER],
     },
     "/v1/sas": {

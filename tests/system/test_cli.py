@@ -57,7 +57,8 @@ def succeeds(done):
 # ---- status ------------------------------------------------------------------------------------------------------
 def test_status_reads_like_wg_show(api):
     shown = blocks(succeeds(ask(api, "status")))
-    assert shown["gateway: espalier"] == {"agent": "connected", "running": "since 1 hour", "suites": "1 by ipsec-mb, 2 by openssl"}
+    assert shown["gateway: espalier"] == {"agent": "connected", "running": "since 1 hour", "suites": "1 by ipsec-mb, 2 by openssl",
+                                        "workers": "2; the ciphers of 123 packets were done by another than their own"}
     assert shown["interface: eth0"] == {"mode": "XDP native, copying, 4 queues"}
     assert shown["interface: eth1"] == {"mode": "not served", "reason": "the interface is gone"}
     assert shown["tunnel: home/net"] == {

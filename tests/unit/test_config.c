@@ -148,9 +148,10 @@ static void bad_files_are_explained(void **state)
 		{"agent: !x {}\n", "f.yaml:1: tags (!name) are not supported; quote the text if it is one"},
 		{"agents: {}\n", "f.yaml:1: agents: unknown key; did you mean 'agent'? (known here: agent, ike, "
 				 "connections, secrets)"},
-		{"agent:\n  zzz: 1\n", "f.yaml:2: agent.zzz: unknown key; known here: interfaces, pin_dir, socket, "
-				       "xdp_mode, tx_engine, busy_poll, ring_size, dispatcher, sa_count, tunnel_count, "
-				       "policy_count, mss_clamp"},
+		{"agent:\n  zzz: 1\n",
+			"f.yaml:2: agent.zzz: unknown key; known here: interfaces, pin_dir, socket, "
+			"xdp_mode, tx_engine, busy_poll, lend, ring_size, dispatcher, sa_count, tunnel_count, "
+			"policy_count, mss_clamp"},
 		{"agent: {}\nike: {}\nagent: {}\n", "f.yaml:3: key 'agent' is given twice; first on line 1"},
 		{"agent: 5\n", "f.yaml:1: agent: a mapping (key: value) was expected, not a single value"},
 		{"agent:\n  interfaces: {eth0: 1}\n", "f.yaml:2: agent.interfaces: a list was expected, not a mapping"},

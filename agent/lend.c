@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/lend.h"
+
+#include "agent/base/clock.h"
+#include "agent/suite_choice.h"
+#include "agent/worker.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HELP_CHUNKS   4u   /* at most, before a helper looks at its own queues */
+#define SPINS	      256u /* looks at a chunk before the clock is asked */
+#define YIELD_NS      20000u
+#define OWN_SHARE_MAX 4u /* an owner that does more than one of so many jobs itself calls for more help */
+
+static uint64_t worker_bit(const struct worker *worker)
+{
+	return UINT64_C(1) << worker->index;
+}
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#else
+	atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+/* ---- pauses -------------------------------------------------------------------------------------------------- */
+
+/* Longer than the last one if that was not long ago. */
+static void pause_begin(struct lend_pause *pause, uint64_t span_ns, uint64_t now_ns)
+{
+	if (now_ns < pause->until_ns)
+		return;
+	if (!pause->span_ns || now_ns - pause->until_ns > 10 * pause->span_ns)
+		pause->span_ns = span_ns;
+	else if (pause->span_ns < LEND_PAUSE_MAX)
+		pause->span_ns *= 2;
+	pause->until_ns = now_ns + pause->span_ns;
+}
+
+/* ---- set-up -------------------------------------------------------------------------------------------------- */
+
+struct lend_board *lend_board_new(void)
+{
+	struct lend_board *board = aligned_alloc(_Alignof(struct lend_board), sizeof(*board));
+
+	if (!board)
+		return NULL;
+	memset(board, 0, sizeof(*board));
+	for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+		loan_init(&board->loans[i][LOAN_SEALING], NULL, esp_jobs_seal);
+		loan_init(&board->loans[i][LOAN_OPENING], NULL, esp_jobs_open);
+	}
+	return board;
+}
+
+void lend_init(struct worker *worker)
+{
+	struct loan *loans;
+
+	memset(&worker->lending, 0, sizeof(worker->lending));
+	if (!worker->board)
+		return;
+	loans = worker->board->loans[worker->index];
+	loans[LOAN_SEALING].jobs = worker->sealing.jobs;
+	loans[LOAN_OPENING].jobs = worker->opening.jobs;
+}
+
+/* ---- the owner ----------------------------------------------------------------------------------------------- */
+
+static uint64_t helpers(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->board->idle, memory_order_relaxed) & ~worker_bit(worker);
+}
+
+bool lend_wanted(const struct worker *worker, uint32_t count)
+{
+	return count >= LEND_BATCH_MIN && worker->lending.willing && helpers(worker);
+}
+
+/* What a job of this length costs, by the measurement at start. */
+static uint32_t job_ns(const struct esp_suite *suite, uint32_t text_len)
+{
+	struct suite_figure figure = suite_figure(suite);
+	uint32_t small = figure.ns[SUITE_SIZE_SMALL], large = figure.ns[SUITE_SIZE_LARGE];
+
+	if (!large) {
+		small = 50;
+		large = 300;
+	}
+	if (large <= small || text_len <= SUITE_SMALL_LEN)
+		return small;
+	return small + (uint32_t)((uint64_t)(large - small) * (text_len - SUITE_SMALL_LEN) /
+				  (SUITE_LARGE_LEN - SUITE_SMALL_LEN));
+}
+
+/* One packet stands for all of the bundle. */
+void lend_count(struct worker *worker, const struct bundle *bundle)
+{
+	const struct esp_job *job = &bundle->jobs[bundle->count / 2];
+	uint32_t ns;
+
+	if (!bundle->count || !job->cipher->concurrent)
+		return;
+	ns = job_ns(job->cipher->suite, job->text_len);
+	if (ns >= LEND_JOB_NS_MIN)
+		worker->lending.work_ns += (uint64_t)ns * bundle->count;
+}
+
+void lend_publish(struct worker *worker, struct bundle *bundle, enum loan_kind kind, bool last)
+{
+	bundle->lent = loan_publish(&worker->board->loans[worker->index][kind], bundle->lent, bundle->count, last);
+}
+
+/* The chunk is in another's hands. */
+static void wait_for_helper(struct worker *worker, const struct loan *loan, uint32_t first)
+{
+	uint64_t started_ns, now_ns;
+
+	for (uint32_t i = 0; i < SPINS; i++) {
+		if (loan_done(loan, first) != LOAN_OPEN)
+			return;
+		pause_cpu();
+	}
+	started_ns = now_ns = clock_now_ns();
+	while (loan_done(loan, first) == LOAN_OPEN) {
+		/* The helper may stand behind this thread. */
+		if (now_ns - started_ns >= YIELD_NS)
+			sched_yield();
+		else
+			pause_cpu();
+		now_ns = clock_now_ns();
+	}
+	if (now_ns - started_ns >= LEND_LATE_NS)
+		pause_begin(&worker->lending.pause, LEND_PAUSE_NS, worker->now_ns + (now_ns - started_ns));
+}
+
+void lend_wait(struct worker *worker, struct loan *loan, uint32_t first)
+{
+	while (loan_done(loan, first) == LOAN_OPEN)
+		if (!loan_work(loan, LOAN_DONE_BY_OWNER)) {
+			wait_for_helper(worker, loan, first);
+			return;
+		}
+}
+
+void lend_close(struct worker *worker, struct bundle *bundle, struct loan *loan)
+{
+	struct lending *lending = &worker->lending;
+	uint32_t helped = 0;
+
+	for (uint32_t first = 0; first < bundle->lent; first += LOAN_CHUNK)
+		if (loan_done(loan, first) == LOAN_DONE_BY_HELPER)
+			helped += bundle->lent - first < LOAN_CHUNK ? bundle->lent - first : LOAN_CHUNK;
+	worker->stat->lent += helped;
+	lending->jobs += bundle->lent;
+	lending->jobs_by_owner += bundle->lent - helped;
+	loan_close(loan);
+	bundle->lent = 0;
+}
+
+static void set_pressed(struct worker *worker, bool pressed)
+{
+	if (worker->lending.pressed == pressed)
+		return;
+	worker->lending.pressed = pressed;
+	if (pressed)
+		atomic_fetch_or_explicit(&worker->board->pressed, worker_bit(worker), memory_order_relaxed);
+	else
+		atomic_fetch_and_explicit(&worker->board->pressed, ~worker_bit(worker), memory_order_relaxed);
+}
+
+/* Wake the next worker that sleeps. */
+static void lend_call(struct worker *worker)
+{
+	struct worker_shared *shared = worker->shared;
+
+	pause_begin(&worker->lending.calls, LEND_CALL_NS, worker->now_ns);
+	for (uint32_t i = 1; i < shared->worker_count; i++) {
+		struct worker *other = shared->workers[(worker->index + i) % shared->worker_count];
+
+		if (!atomic_load_explicit(&other->asleep, memory_order_relaxed))
+			continue;
+		worker_wake(other);
+		return;
+	}
+}
+
+/* Nobody is there, or too few? */
+static void lend_seek(struct worker *worker)
+{
+	struct lending *lending = &worker->lending;
+	bool anybody = helpers(worker);
+
+	if (anybody)
+		lending->calls.span_ns = 0;
+	if (anybody && lending->jobs_by_owner * OWN_SHARE_MAX <= lending->jobs)
+		return;
+	if (worker->now_ns >= lending->calls.until_ns)
+		lend_call(worker);
+}
+
+void lend_look(struct worker *worker)
+{
+	struct lending *lending = &worker->lending;
+
+	lending->calm_turns = lending->work_ns >= LEND_TURN_NS_MIN ? 0 : lending->calm_turns + 1;
+	if (!lending->calm_turns)
+		set_pressed(worker, true);
+	else if (lending->calm_turns >= LEND_CALM_TURNS)
+		set_pressed(worker, false);
+	lending->willing = lending->pressed && worker->now_ns >= lending->pause.until_ns;
+	if (lending->willing && !lending->calm_turns)
+		lend_seek(worker);
+	lending->work_ns = lending->jobs = lending->jobs_by_owner = 0;
+}
+
+/* ---- the helper ---------------------------------------------------------------------------------------------- */
+
+/* What this thread had of its CPU so far. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec had;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &had);
+	return (uint64_t)had.tv_sec * NS_PER_S + (uint64_t)had.tv_nsec;
+}
+
+static void set_idle(struct worker *worker, bool idle)
+{
+	if (worker->lending.idle == idle)
+		return;
+	worker->lending.idle = idle;
+	if (idle)
+		atomic_fetch_or_explicit(&worker->board->idle, worker_bit(worker), memory_order_relaxed);
+	else
+		atomic_fetch_and_explicit(&worker->board->idle, ~worker_bit(worker), memory_order_relaxed);
+}
+
+/* Since the last look, did others run on this CPU for more than a little? */
+static bool cpu_wanted(struct worker *worker)
+{
+	struct lending *lending = &worker->lending;
+	uint64_t had_ns = lending->checked_cpu_ns, since_ns = lending->checked_ns;
+
+	lending->checked_ns = worker->now_ns;
+	lending->checked_cpu_ns = cpu_ns();
+	return (lending->checked_cpu_ns - had_ns) * 100 < (worker->now_ns - since_ns) * LEND_CPU_PERCENT;
+}
+
+/* May this worker help now? */
+static bool help_offered(struct worker *worker)
+{
+	struct lending *lending = &worker->lending;
+
+	if (worker->now_ns < lending->rest.until_ns)
+		return false;
+	if (!lending->idle) {
+		lending->checked_ns = worker->now_ns;
+		lending->checked_cpu_ns = cpu_ns();
+		lending->stay_until_ns = worker->now_ns + LEND_STAY_NS;
+		set_idle(worker, true);
+	} else if (worker->now_ns - lending->checked_ns >= LEND_CHECK_NS && cpu_wanted(worker)) {
+		pause_begin(&lending->rest, LEND_REST_NS, worker->now_ns);
+		set_idle(worker, false);
+		return false;
+	}
+	return true;
+}
+
+static uint32_t help_one(struct lend_board *board, uint32_t owner)
+{
+	uint32_t done = loan_work(&board->loans[owner][LOAN_OPENING], LOAN_DONE_BY_HELPER);
+
+	return done ? done : loan_work(&board->loans[owner][LOAN_SEALING], LOAN_DONE_BY_HELPER);
+}
+
+/* Each helper begins with another owner. */
+static uint32_t help_any(struct lend_board *board, uint64_t pressed, uint32_t from)
+{
+	uint32_t jobs = 0;
+
+	for (uint64_t owners = pressed >> from << from; owners && !jobs; owners &= owners - 1)
+		jobs = help_one(board, (uint32_t)__builtin_ctzll(owners));
+	for (uint64_t owners = pressed; owners && !jobs; owners &= owners - 1)
+		jobs = help_one(board, (uint32_t)__builtin_ctzll(owners));
+	return jobs;
+}
+
+uint32_t lend_help(struct worker *worker)
+{
+	uint64_t pressed = atomic_load_explicit(&worker->board->pressed, memory_order_relaxed) & ~worker_bit(worker);
+	uint32_t done = 0;
+
+	if (!pressed) {
+		lend_leave(worker);
+		return 0;
+	}
+	if (!help_offered(worker))
+		return 0;
+	for (uint32_t i = 0; i < HELP_CHUNKS; i++) {
+		uint32_t jobs = help_any(worker->board, pressed, worker->index);
+
+		if (!jobs)
+			break;
+		done += jobs;
+	}
+	worker->stat->borrowed += done;
+	if (done)
+		worker->lending.stay_until_ns = worker->now_ns + LEND_STAY_NS;
+	return done;
+}
+
+bool lend_stays(const struct worker *worker, uint64_t now_ns)
+{
+	return worker->lending.idle && now_ns < worker->lending.stay_until_ns;
+}
+
+void lend_leave(struct worker *worker)
+{
+	if (worker->lending.idle)
+		set_idle(worker, false);
+}
