@@ -444,6 +444,7 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 		.tunnel_count = tunnel_count,
 	};
 	agent->shared.stats = sadb_worker(agent->sadb, 0);
+	workers_settle(agent->shared.stats);
 	agent->shared.replay_locks = calloc(sa_count, sizeof(*agent->shared.replay_locks));
 	agent->shared.owners = calloc(sa_count, sizeof(*agent->shared.owners));
 	agent->shared.workers = agent->workers;

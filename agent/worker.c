@@ -233,6 +233,18 @@ static int raw_socket(int family)
 	return fd;
 }
 
+/* An agent that crashed may have left it odd. */
+static void worker_settle(struct worker_stat *stat)
+{
+	__atomic_store_n(&stat->epoch, (stat->epoch + 1) & ~UINT64_C(1), __ATOMIC_SEQ_CST);
+}
+
+void workers_settle(struct worker_stat *stats)
+{
+	for (uint32_t i = 0; i < WORKERS_MAX; i++)
+		worker_settle(&stats[i]);
+}
+
 static int worker_transit_init(struct worker *worker)
 {
 	if (!worker->shared->policy)
@@ -252,7 +264,7 @@ int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t in
 	worker->index = index;
 	worker->shared = shared;
 	worker->stat = &shared->stats[index];
-	worker->stat->epoch = (worker->stat->epoch + 1) & ~UINT64_C(1); /* an agent that crashed may have left it odd */
+	worker_settle(worker->stat);
 	worker->hops.resolver = resolver;
 	worker->hops.epoch = &shared->fib_epoch;
 	chunk_cache_init(&worker->cache, shared->umem);

@@ -122,6 +122,10 @@ struct worker {
 	bool started;
 };
 
+/* Before any worker is made: an agent that crashed may have left workers inside a turn, and more of them than run now.
+ * Whoever writes SAs would wait for those forever. `stats`: WORKERS_MAX of them. */
+void workers_settle(struct worker_stat *stats);
+
 /* Everything but the thread: for tests and the benchmark as well. `resolver` is borrowed. -errno. */
 int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t index, struct resolver *resolver);
 void worker_clear(struct worker *worker);
