@@ -69,22 +69,36 @@ static bool sa_read(const volatile struct sa *slot, struct sa *copy)
 	return false;
 }
 
+/* The same of a tunnel, whose selectors must be all of one writing. */
+static bool tunnel_read(const volatile struct tunnel *slot, struct tunnel *copy)
+{
+	for (uint32_t i = 0; i < READ_TRIES; i++) {
+		uint32_t generation = __atomic_load_n(&slot->generation, __ATOMIC_ACQUIRE);
+
+		if (generation & 1)
+			continue;
+		memcpy(copy, (const void *)slot, sizeof(*copy));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&slot->generation, __ATOMIC_RELAXED) == generation)
+			return true;
+	}
+	return false;
+}
+
 static struct sa_slot *sa_table_make(struct sa_table *table, uint32_t index)
 {
 	struct sa_slot *slot;
 	struct tunnel tunnel;
+	bool known;
 	struct sa sa;
 
 	if (!sa_read(&table->maps.sa[index], &sa))
 		return NULL;
-	slot = calloc(1, sizeof(*slot));
+	known = sa.tunnel < table->maps.tunnel_count;
+	slot = known && !tunnel_read(&table->maps.tunnel[sa.tunnel], &tunnel) ? NULL : calloc(1, sizeof(*slot));
 	if (slot) {
 		slot->generation = sa.generation;
-		slot->broken = sa.tunnel >= table->maps.tunnel_count;
-	}
-	if (slot && !slot->broken) {
-		memcpy(&tunnel, (const void *)&table->maps.tunnel[sa.tunnel], sizeof(tunnel));
-		slot->broken = sa_context_init(&slot->context, &sa, &tunnel, &table->maps.run[index]) != 0;
+		slot->broken = !known || sa_context_init(&slot->context, &sa, &tunnel, &table->maps.run[index]) != 0;
 	}
 	secret_wipe(&sa, sizeof(sa));
 	if (!slot)
