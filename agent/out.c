@@ -249,6 +249,9 @@ static enum drop_reason out_first(struct worker *worker, struct frame *frame, st
 	slot = sa_table_find(&worker->sas, index, SA_OUT, DROP_SA_MISSING, &reason);
 	if (!slot)
 		return reason;
+	/* Whoever wrote the maps: no packet goes to the peer of another tunnel. */
+	if (slot->context.sa.tunnel != tunnel)
+		return DROP_SA_MISSING;
 	if (!worker_owns(worker, slot, &owner))
 		return worker_hand_over(worker, frame, owner);
 	worker_touch(worker, slot);

@@ -226,6 +226,20 @@ int sadb_add(struct sadb *db, const struct sa *sa, uint32_t *index)
 	return err;
 }
 
+/* A tunnel that still names the slot would send through whatever SA takes it next. */
+static void tunnel_forget(struct sadb *db, uint32_t id, uint32_t index)
+{
+	struct tunnel *tunnel = sadb_tunnel(db, id);
+
+	if (!tunnel)
+		return;
+	if (tunnel->out_sa == index)
+		sadb_tunnel_switch(db, id, SA_NONE);
+	for (uint32_t i = 0; i < OUT_MORE_MAX; i++)
+		if (tunnel->out_more[i] == index)
+			__atomic_store_n(&tunnel->out_more[i], SA_NONE, __ATOMIC_RELEASE);
+}
+
 int sadb_delete(struct sadb *db, uint32_t index)
 {
 	int err = writer_ready(db);
@@ -240,10 +254,8 @@ int sadb_delete(struct sadb *db, uint32_t index)
 	key = spi_key_of(slot);
 	if (slot->direction == SA_IN)
 		spi_remove(db, &key, index);
-	/* A tunnel that still names this slot would send through whatever SA takes it next. */
-	if (slot->direction == SA_OUT && slot->tunnel < db->entries[MAP_tunnel] &&
-		db->tunnels[slot->tunnel].out_sa == index)
-		sadb_tunnel_switch(db, slot->tunnel, SA_NONE);
+	if (slot->direction == SA_OUT)
+		tunnel_forget(db, slot->tunnel, index);
 	slot_release(db, index);
 	return 0;
 }

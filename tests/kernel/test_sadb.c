@@ -297,10 +297,15 @@ static void test_tunnels(void **state)
 	sa = sa_out(600, id[1]);
 	assert_int_equal(sadb_add(f->db, &sa, &index), 0);
 	sadb_tunnel_switch(f->db, id[1], index);
+	sadb_tunnel(f->db, id[1])->out_more_count = 2;
+	sadb_tunnel(f->db, id[1])->out_more[0] = index + 1;
+	sadb_tunnel(f->db, id[1])->out_more[1] = index;
 	assert_int_equal(sadb_tunnel(f->db, id[1])->out_sa, index);
 	/* A deleted SA leaves no tunnel behind that would send through the slot's next owner. */
 	assert_int_equal(sadb_delete(f->db, index), 0);
 	assert_int_equal(sadb_tunnel(f->db, id[1])->out_sa, SA_NONE);
+	assert_int_equal(sadb_tunnel(f->db, id[1])->out_more[0], index + 1);
+	assert_int_equal(sadb_tunnel(f->db, id[1])->out_more[1], SA_NONE);
 
 	/* A deleted id rests before it means another tunnel. */
 	sadb_tunnel_delete(f->db, id[1]);

@@ -167,6 +167,55 @@ static void epoch_is_odd_inside_a_turn(void **state)
 	assert_int_equal(lab->a.stat.epoch, before + 4);
 }
 
+/* The new agent may have fewer workers: nobody waits for those that are no more. */
+static void crashed_workers_end_their_turns(void **state)
+{
+	static struct worker_stat stats[WORKERS_MAX];
+
+	(void)state;
+	stats[1].epoch = 7;
+	stats[WORKERS_MAX - 1].epoch = UINT64_MAX;
+	stats[2].epoch = 8;
+	workers_settle(stats);
+	assert_int_equal(stats[0].epoch, 0);
+	assert_int_equal(stats[1].epoch, 8);
+	assert_int_equal(stats[2].epoch, 8);
+	assert_int_equal(stats[WORKERS_MAX - 1].epoch, 0);
+}
+
+/* A tunnel whose selectors are being written is not read by halves. */
+static void tunnel_is_read_whole(void **state)
+{
+	struct lab *lab = *state;
+	struct frame sealed = seal_one(lab, 100), opened;
+
+	lab->b.tunnels[0].generation = 1;
+	gateway_push_esp(&lab->b, 0, &sealed);
+	worker_turn(&lab->b.worker, lab->now);
+	assert_int_equal(dropped(&lab->b, DROP_SPI_UNKNOWN), 1);
+	lab->b.tunnels[0].generation = 2;
+	gateway_push_esp(&lab->b, 0, &sealed);
+	worker_turn(&lab->b.worker, lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_LAN), 0, &opened, 1), 1);
+	chunk_give(&lab->b.cache, opened.chunk);
+	chunk_give(&lab->a.cache, sealed.chunk);
+}
+
+/* A slot that now belongs to another tunnel, whatever the maps' writer forgot. */
+static void no_packet_for_another_tunnels_peer(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[100];
+	struct frame sealed;
+
+	gateway_packet(packet, sizeof(packet), 0, true);
+	lab->a.tunnels[1].out_sa = 1; /* tunnel 0's */
+	gateway_push_plain(&lab->a, SLOT_LAN, 1, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &sealed, 1), 0);
+	assert_int_equal(dropped(&lab->a, DROP_SA_MISSING), 1);
+}
+
 static void waits_for_an_sa_and_tells_once(void **state)
 {
 	struct lab *lab = *state;
@@ -287,6 +336,7 @@ static void bundles_keep_order(void **state)
 
 	lab->a.sas[3] = lab->a.sas[1];
 	lab->a.sas[3].spi = htonl(0x3333);
+	lab->a.sas[3].tunnel = 1;
 	lab->a.tunnels[1].out_sa = 3;
 	for (unsigned i = 0; i < 2 * PORT_BATCH; i++) {
 		gateway_packet(packet, i % 5 == 4 ? 1490 : 100, 0, false);
@@ -320,6 +370,7 @@ static void last_number_within_a_bundle(void **state)
 	uint32_t seq;
 
 	lab->a.sas[3] = lab->a.sas[1];
+	lab->a.sas[3].tunnel = 1;
 	lab->a.tunnels[1].out_sa = 3;
 	lab->a.runs[1].out_seq = UINT32_MAX - 2;
 	gateway_packet(packet, sizeof(packet), 0, true);
@@ -781,6 +832,9 @@ int main(void)
 		TEST(unknown_sa_and_broken_sa),
 		TEST(generation_moves_on),
 		TEST(epoch_is_odd_inside_a_turn),
+		TEST(crashed_workers_end_their_turns),
+		TEST(tunnel_is_read_whole),
+		TEST(no_packet_for_another_tunnels_peer),
 		TEST(waits_for_an_sa_and_tells_once),
 		TEST(waiting_ends),
 		TEST(waits_for_a_neighbor),
