@@ -36,7 +36,7 @@ static int tear_down(void **state)
 static void test_small_in_chunk(void **state)
 {
 	struct lab *lab = *state;
-	struct frame frame;
+	struct frame frame = {0};
 
 	assert_true(frame_alloc(&lab->cache, &frame, FRAME_DATA_MAX));
 	assert_false(umem_is_jumbo(&lab->umem, frame.chunk));
@@ -51,7 +51,7 @@ static void test_small_in_chunk(void **state)
 static void test_long_in_jumbo(void **state)
 {
 	struct lab *lab = *state;
-	struct frame frame;
+	struct frame frame = {0};
 
 	assert_false(frame_alloc(&lab->cache, &frame, JUMBO_DATA_MAX + 1));
 	assert_true(frame_alloc(&lab->cache, &frame, FRAME_DATA_MAX + 1));
