@@ -54,7 +54,8 @@ struct agent {
 	struct mailbox mailbox;
 	struct worker_shared shared;
 	uint32_t worker_count;
-	bool lends; /* workers do ciphers for each other */
+	uint32_t workers_wished; /* 0: no matter */
+	bool lends;		 /* workers do ciphers for each other */
 	struct worker *workers[WORKERS_MAX];
 	struct route_resolver resolvers[WORKERS_MAX];
 	struct interface_options interface_options;
@@ -459,10 +460,11 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 	return -ENOMEM;
 }
 
-/* As many workers as the widest interface has queues, but not more than there are CPUs. */
+/* As many workers as the widest interface has queues, or more if that is wished: those without a queue help the others.
+ * But not more than there are CPUs. */
 static uint32_t agent_count_workers(struct agent *agent, uint32_t *queues)
 {
-	uint32_t most = 1, cpus;
+	uint32_t most = agent->workers_wished ? agent->workers_wished : 1, cpus;
 	struct link_info link;
 
 	*queues = 0;
@@ -644,6 +646,7 @@ static int agent_set_up(struct agent *agent, const struct agent_options *options
 	agent_name_interfaces(agent, options);
 	agent->interface_options.xsk.ring_size = options->ring_size ? options->ring_size : XSK_RING_SIZE;
 	agent->interface_options.xsk.busy_poll = options->busy_poll;
+	agent->workers_wished = options->workers;
 	agent->lends = !options->lend || strcmp(options->lend, "off") != 0;
 	agent->interface_options.allow_native = !options->xdp_mode || strcmp(options->xdp_mode, "generic") != 0;
 	agent->interface_options.allow_generic = !options->xdp_mode || strcmp(options->xdp_mode, "native") != 0;

@@ -17,6 +17,7 @@ struct agent_options {
 	const char *dispatcher; /* "auto", "on", "off" */
 	const char *tx_engine;	/* "auto" (NULL), "xsk", "live" */
 	bool busy_poll;
+	uint32_t workers;   /* at least so many; 0: as many as the widest interface has queues */
 	const char *lend;   /* "auto" (NULL), "off" */
 	uint32_t ring_size; /* 0: default; a power of two between XSK_RING_SIZE_MIN and _MAX */
 	uint32_t sa_count;  /* 0: default */

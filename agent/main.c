@@ -118,6 +118,7 @@ static bool options_from_file(struct agent_options *options, const struct config
 	options->dispatcher = agent->dispatcher;
 	options->tx_engine = agent->tx_engine;
 	options->busy_poll = agent->busy_poll && *agent->busy_poll;
+	options->workers = agent->workers;
 	options->lend = agent->lend;
 	options->ring_size = agent->ring_size;
 	options->sa_count = agent->sa_count;

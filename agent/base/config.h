@@ -24,6 +24,7 @@ struct config_agent {
 	char *dispatcher;   /* "auto" (NULL), "on", "off" */
 	char *tx_engine;    /* "auto" (NULL), "xsk", "live" */
 	bool *busy_poll;    /* NULL: off */
+	uint32_t workers;   /* 0: as many as queues */
 	char *lend;	    /* "auto" (NULL), "off" */
 	uint32_t ring_size; /* 0: default */
 	uint32_t sa_count;  /* 0: default */

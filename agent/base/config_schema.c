@@ -30,6 +30,7 @@ static const cyaml_schema_field_t agent_fields[] = {
 	TEXT(config_agent, xdp_mode, OPTIONAL),
 	TEXT(config_agent, tx_engine, OPTIONAL),
 	FLAG(config_agent, busy_poll),
+	NUMBER(config_agent, workers),
 	TEXT(config_agent, lend, OPTIONAL),
 	NUMBER(config_agent, ring_size),
 	TEXT(config_agent, dispatcher, OPTIONAL),

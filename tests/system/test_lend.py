@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One flow in one SA at one queue of four: the worker that has it all lets the others do ciphers, and order stays."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from lab import flow, need, topology as at
 from lab.scene import scene
-from lab.shell import wait_until
 
 pytestmark = pytest.mark.needs(*need.GATEWAY)
 
@@ -25,11 +26,22 @@ def load(s):
     assert done["late_there"] == 0 and done["late_back"] == 0, str(done)
 
 
-@pytest.mark.parametrize("esp", ["aes256gcm16", "aes256-sha256"])
-def test_one_sa_over_workers(esp):
-    with scene(nat=False, site={"queues": 4}, esp=esp) as s, flow.echo(s.server, at.SERVER[4]):
+@contextmanager
+def gateways(queues, esp, **agent):
+    with scene(nat=False, site={"queues": queues}, esp=esp, start=False) as s:
+        for end in (s.a, s.b):
+            end.agent_options.update(agent)
+            end.write()
+        s.start()
         if len(s.a.cli("status")["workers"]) < 2:
             pytest.skip("one CPU: one worker")
+        yield s
+
+
+# The second: all that a card with one queue has.
+@pytest.mark.parametrize("queues, esp", [(4, "aes256gcm16"), (1, "aes256-sha256")])
+def test_one_sa_over_workers(queues, esp):
+    with gateways(queues, esp, workers=2) as s, flow.echo(s.server, at.SERVER[4]):
         # Help is asked for under pressure and given by CPUs that are free: on a busy machine not at once.
         for _ in range(LOADS_MAX):
             load(s)
@@ -41,11 +53,6 @@ def test_one_sa_over_workers(esp):
 
 
 def test_off_by_configuration():
-    with scene(nat=False, site={"queues": 4}, esp="aes256-sha256", up=False, start=False) as s:
-        for end in (s.a, s.b):
-            end.agent_options["lend"] = "off"
-            end.write()
-        s.start()
-        with flow.echo(s.server, at.SERVER[4]):
-            load(s)
+    with gateways(4, "aes256-sha256", lend="off") as s, flow.echo(s.server, at.SERVER[4]):
+        load(s)
         assert counters(s.a) == counters(s.b) == (0, 0)

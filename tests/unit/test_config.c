@@ -150,7 +150,7 @@ static void bad_files_are_explained(void **state)
 				 "connections, secrets)"},
 		{"agent:\n  zzz: 1\n",
 			"f.yaml:2: agent.zzz: unknown key; known here: interfaces, pin_dir, socket, "
-			"xdp_mode, tx_engine, busy_poll, lend, ring_size, dispatcher, sa_count, tunnel_count, "
+			"xdp_mode, tx_engine, busy_poll, workers, lend, ring_size, dispatcher, sa_count, tunnel_count, "
 			"policy_count, mss_clamp"},
 		{"agent: {}\nike: {}\nagent: {}\n", "f.yaml:3: key 'agent' is given twice; first on line 1"},
 		{"agent: 5\n", "f.yaml:1: agent: a mapping (key: value) was expected, not a single value"},
