@@ -164,15 +164,19 @@ static void agent_check_interfaces(struct agent *agent)
 	routes_capture(&agent->routes, captures);
 }
 
-/* What an earlier agent served and this one does not is the host's own again. */
+/* What an earlier agent served and this one is not to serve is the host's own again. What it only cannot serve stays
+ * shut. */
 static void agent_detach_others(struct agent *agent)
 {
 	int ifindexes[INTERFACES_MAX];
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < agent->interface_count; i++)
-		if (agent->interfaces[i].port)
-			ifindexes[count++] = (int)agent->interfaces[i].port->ifindex;
+	for (uint32_t i = 0; i < agent->interface_count; i++) {
+		int ifindex = (int)if_nametoindex(agent->interfaces[i].name);
+
+		if (ifindex)
+			ifindexes[count++] = ifindex;
+	}
 	dataplane_keep_only(agent->dataplane, ifindexes, count);
 	capture_keep_only(ifindexes, count);
 }

@@ -162,12 +162,11 @@ int interface_open(const struct interface_options *options, const struct link_in
 	err = interface_attach(options, link, port, error);
 	if (err)
 		return err;
-	err = interface_sockets(options, port, error);
-	if (err) {
-		dataplane_detach(options->dataplane, (int)link->ifindex, link->name);
-		return err;
-	}
 	interface_capture(options, port);
+	/* Without sockets the programs stay: what policies protect is dropped here, not sent or taken in clear. */
+	err = interface_sockets(options, port, error);
+	if (err)
+		return err;
 	interface_note_queues(options, port);
 	*out = TAKE_PTR(port);
 	return 0;

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts that cannot go as wished: each is told in a sentence, and the best that is left is done."""
 
+import ctypes
+import mmap
+import socket
+import struct
+
 import pytest
 
 from lab import need, topology as at, traffic
@@ -12,6 +17,8 @@ from lab.topology import Site
 from lab.tunnel import pair
 
 pytestmark = pytest.mark.needs(*need.GATEWAY)
+
+AF_XDP, SOL_XDP = 44, 283
 
 OTHER_PROGRAM = """\
 __attribute__((section("xdp"), used)) int other(void *ctx) { return 2; }
@@ -70,6 +77,54 @@ def test_interface_has_another_program(tmp_path):
         assert wan["mode"] == "none" and "XDP" in wan["reason"]
         assert "wan0" in gateway.agent.text()
         assert "xdp" in run(site.a.argv(["ip", "link", "show", "wan0"])).stdout
+
+
+class TakenQueue:
+    """Context in which the AF_XDP socket of queue 0 of an interface is ours."""
+
+    AREA = 16 * 4096
+
+    def __init__(self, ns, interface):
+        self.ns, self.interface = ns, interface
+
+    def __enter__(self):
+        self.area = mmap.mmap(-1, self.AREA)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self.area))
+        with self.ns.entered():
+            self.socket = socket.socket(AF_XDP, socket.SOCK_RAW)
+            index = socket.if_nametoindex(self.interface)
+        self.socket.setsockopt(SOL_XDP, 4, struct.pack("=QQIII4x", address, self.AREA, 4096, 0, 0))  # XDP_UMEM_REG
+        for ring in (5, 6, 2):  # XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING
+            self.socket.setsockopt(SOL_XDP, ring, 64)
+        to = struct.pack("=HHIII", AF_XDP, 2, index, 0, 0)  # XDP_COPY
+        if ctypes.CDLL(None, use_errno=True).bind(self.socket.fileno(), to, len(to)):
+            raise OSError(ctypes.get_errno(), "bind")
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+def test_queue_is_taken():
+    """An interface that an earlier agent served and that this one cannot serve stays shut: in either direction nothing protected in clear."""
+    with scene(nat=False) as s:
+        s.a.kill_agent()
+        with TakenQueue(s.site.a, "wan0"):
+            s.a.start_agent()
+            assert "wan0 is not served: wan0: no AF_XDP socket on queue 0" in s.a.agent.text()
+            assert "xdp" in run(s.site.a.argv(["ip", "link", "show", "wan0"])).stdout
+            assert "capture" in run(s.site.a.argv(["tc", "filter", "show", "dev", "wan0", "egress"])).stdout
+            before = s.a.drops("PLAINTEXT_IN")
+            s.site.router.ip(f"addr add {at.SERVER[4]}/32 dev lo")
+            with s.site.router.socket(socket.AF_INET, socket.SOCK_DGRAM) as forger:
+                forger.bind((at.SERVER[4], 9998))
+                forger.sendto(b"forged", (at.CLIENT[4], 9999))
+            s.site.router.ip(f"addr del {at.SERVER[4]}/32 dev lo")
+            wait_until("the forgery is counted", lambda: s.a.drops("PLAINTEXT_IN") == before + 1)
+            assert s.ping(3, wait=1).received == 0
+        s.a.kill_agent()
+        s.a.start_agent()
+        wait_until("a packet goes through the tunnel", lambda: s.ping(1, wait=1).received)
 
 
 def test_interface_vanishes():
