@@ -80,6 +80,8 @@ static void out_tell_sender(
 	struct addr16 own;
 	enum drop_reason reason;
 
+	if (inner->family == 6 && mtu < INNER_IPV6_MTU_MIN)
+		mtu = INNER_IPV6_MTU_MIN; /* what is no longer goes whole (out_whole) */
 	if (!out_icmp_allowed(worker) || !out_own_address(worker->shared, inner->family, &own))
 		return;
 	if (!frame_alloc(&worker->cache, &answer, FRAME_DATA_MAX))
@@ -111,31 +113,37 @@ static bool out_pieces(struct worker *worker, struct frame *pieces, unsigned cou
 }
 
 /* May a packet that is too big be sealed whole, and the outer one be cut (RFC 4303 3.3.4)? In transport mode there is
- * no other way; in a tunnel it is for what must not be cut itself, if the tunnel clears don't-fragment. */
+ * no other way; in a tunnel it is for what must not be cut itself, if the tunnel clears don't-fragment; and for what
+ * every IPv6 sender may count on (RFC 2473 7.1). */
 static bool out_whole(const struct sa_context *ctx, const struct inner *inner)
 {
-	if (ctx->outer_family != 4)
-		return false;
+	if (inner->family == 6 && inner->len <= INNER_IPV6_MTU_MIN)
+		return ctx->outer_family == 6 || ctx->tunnel.options.df != DF_SET;
 	if (ctx->sa.mode == SA_TRANSPORT)
 		return !inner->dont_fragment;
 	return inner->dont_fragment && ctx->tunnel.options.df == DF_CLEAR;
 }
 
-/* A sealed IPv4 packet, longer than the way to the peer carries: in pieces. */
+/* A sealed packet, longer than the way to the peer carries: in pieces. */
 static enum drop_reason out_cut(struct worker *worker, struct frame *frame, struct sa_slot *slot)
 {
 	struct frame pieces[FRAGMENTS_MAX];
+	uint32_t mtu = slot->mtu_outer;
+	bool ipv4 = frame->data[0] >> 4 == 4;
 	struct inner outer;
 	unsigned count;
 
 	if (!inner_parse(frame->data, frame->len, &outer))
 		return DROP_PACKET_MALFORMED;
-	count = fragment_count(frame->data, &outer, slot->mtu_outer);
+	count = ipv4 ? fragment_count(frame->data, &outer, mtu) : fragment6_count(frame->data, frame->len, mtu);
 	if (!count)
 		return DROP_TOO_BIG;
-	if (!out_pieces(worker, pieces, count, slot->mtu_outer))
+	if (!out_pieces(worker, pieces, count, mtu))
 		return DROP_NO_FRAME;
-	fragment_split(frame->data, &outer, slot->mtu_outer, pieces, count);
+	if (ipv4)
+		fragment_split(frame->data, &outer, mtu, pieces, count);
+	else
+		fragment6_split(frame->data, frame->len, mtu, worker->fragment_id += WORKERS_MAX, pieces, count);
 	for (unsigned i = 0; i < count; i++) {
 		enum drop_reason reason = forward_to(worker, &pieces[i], worker_outer_hop(worker, slot), true);
 
@@ -149,7 +157,7 @@ static enum drop_reason out_cut(struct worker *worker, struct frame *frame, stru
 /* Sealed: on its way to the peer. */
 static enum drop_reason out_send(struct worker *worker, struct frame *frame, struct sa_slot *slot)
 {
-	if (__builtin_expect(frame->len > slot->mtu_outer, 0) && frame->data[0] >> 4 == 4 && !(frame->data[6] & 0x40))
+	if (__builtin_expect(frame->len > slot->mtu_outer, 0) && (frame->data[0] >> 4 == 6 || !(frame->data[6] & 0x40)))
 		return out_cut(worker, frame, slot);
 	return forward_to(worker, frame, worker_outer_hop(worker, slot), true);
 }
@@ -214,13 +222,14 @@ static enum drop_reason out_too_big(
 static enum drop_reason out_protect(
 	struct worker *worker, struct frame *frame, struct inner *inner, struct sa_slot *slot, uint32_t mtu)
 {
-	bool transit = !(frame->meta.flags & META_FROM_HOST);
+	bool transit = !(frame->meta.flags & META_FROM_HOST), large = inner->len > mtu;
+	bool whole = large && out_whole(&slot->context, inner);
 
 	if (transit && inner->ttl <= 1) {
 		out_tell_sender(worker, ICMP_TTL_EXPIRED, frame, inner, 0);
 		return DROP_TTL_EXPIRED;
 	}
-	if (inner->len > mtu && inner->dont_fragment && !out_whole(&slot->context, inner)) {
+	if (large && !whole && inner->dont_fragment) {
 		out_tell_sender(worker, ICMP_TOO_BIG, frame, inner, mtu);
 		return DROP_TOO_BIG;
 	}
@@ -230,8 +239,10 @@ static enum drop_reason out_protect(
 		checksum_complete(frame->data, inner);
 	if (inner->protocol == IPPROTO_TCP && slot->context.sa.flags & SA_MSS_CLAMP)
 		mss_clamp(frame->data, inner, mtu);
-	if (inner->len > mtu && !out_whole(&slot->context, inner))
+	if (large && !whole)
 		return out_too_big(worker, slot, frame, inner, mtu);
+	if (whole)
+		inner->dont_fragment = false; /* and so the outer packet's is not set by it */
 	return out_seal(worker, slot, frame, inner);
 }
 

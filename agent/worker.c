@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -256,6 +257,15 @@ static int worker_transit_init(struct worker *worker)
 	return 0;
 }
 
+/* Where to begin is not to be guessed (RFC 7739 3). */
+static int first_fragment_id(uint32_t index, uint32_t *id)
+{
+	if (getrandom(id, sizeof(*id), 0) != sizeof(*id))
+		return -EIO;
+	*id = (*id & ~(WORKERS_MAX - 1)) | index;
+	return 0;
+}
+
 int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t index, struct resolver *resolver)
 {
 	int err;
@@ -274,6 +284,7 @@ int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t in
 	worker->raw6 = raw_socket(AF_INET6);
 	worker_see_ports(worker);
 	err = worker_transit_init(worker);
+	err = err ? err : first_fragment_id(index, &worker->fragment_id);
 	err = err ? err
 		  : sa_table_init(&worker->sas, &shared->maps, shared->worker_count > 1 ? shared->replay_locks : NULL);
 	worker->wake_fd = err ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

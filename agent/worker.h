@@ -107,6 +107,7 @@ struct worker {
 	uint64_t icmp_refilled_ns;
 	uint32_t pmtu_tokens;
 	uint64_t pmtu_refilled_ns;
+	uint32_t fragment_id; /* the last one: modulo WORKERS_MAX each worker has its own */
 	uint64_t swept_ns;
 	uint64_t sas_swept_ns;
 	uint64_t now_ns;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fragments of inner IPv4 packets: put together again they are the packet. */
+/* Fragments: put together again they are the packet. */
 #include "agent/fragment.h"
+#include "agent/reassembly.h"
+#include "agent/wire.h"
 
 #include "agent/base/own.h"
 #include "tests/unit/esp_lab.h"
@@ -161,6 +163,103 @@ static void test_refused(void **state)
 	assert_int_equal(fragment_count(packet, &inner, 1400), 0);
 }
 
+/* ---- IPv6, by its source ------------------------------------------------------------------------------------- */
+
+#define PAYLOAD_MAX 9000u
+
+/* Split, and put together by what does it for received packets, whose order the network may change. */
+static void there_and_back(
+	struct reassembly *table, const uint8_t *packet, uint32_t len, uint32_t repeated, uint32_t mtu)
+{
+	static struct lab_frame large;
+	static uint8_t room[JUMBO_SIZE];
+	unsigned count = fragment6_count(packet, len, mtu);
+	struct reassembly_packet *whole = NULL;
+	struct frame out = large.frame;
+
+	assert_true(count > 0 && count <= FRAGMENTS_MAX);
+	for (unsigned i = 0; i < count; i++)
+		frames[i] = *lab_frame_set(&chunks[i], NULL, 0);
+	fragment6_split(packet, len, mtu, 0x12345678, frames, count);
+	for (unsigned n = 0; n < count; n++) {
+		struct frame *frame = &frames[count - 1 - n];
+
+		assert_true(frame->len <= mtu);
+		assert_int_equal(wire_get16(frame->data + 4) + WIRE_IPV6_LEN, frame->len);
+		assert_int_equal(wire_get32(frame->data + repeated + 4), 0x12345678);
+		frame->meta = (struct packet_meta){.kind = META_FRAGMENT_IN, .family = 6};
+		assert_null(whole);
+		assert_int_equal(reassembly_add(table, frame, 1, &whole), DROP_NONE);
+	}
+	assert_non_null(whole);
+	assert_int_equal(reassembly_len(whole), len);
+	out.chunk = room;
+	reassembly_write(whole, &out);
+	assert_memory_equal(out.data, packet, len);
+	reassembly_release(whole);
+}
+
+static void test_ipv6_sizes(void **state)
+{
+	static const uint32_t mtus[] = {1280, 1281, 1287, 1288, 1500, 9001};
+	static uint8_t packet[WIRE_IPV6_LEN + PAYLOAD_MAX];
+	struct reassembly *table = reassembly_new();
+
+	(void)state;
+	assert_non_null(table);
+	for (unsigned i = 0; i < ARRAY_LEN(mtus); i++)
+		for (uint32_t payload = 1; payload <= PAYLOAD_MAX; payload += 1 + payload / 40)
+			if (mtus[i] <= FRAME_DATA_MAX || payload < FRAME_DATA_MAX - 100)
+				there_and_back(
+					table, packet, lab_packet(packet, 6, 50, payload), WIRE_IPV6_LEN, mtus[i]);
+	reassembly_free(table);
+}
+
+/* Hop-by-hop and routing header, and options for the routers named there, stand in every fragment; options for the
+ * destination alone do not (RFC 8200 4.5). */
+static void test_ipv6_headers(void **state)
+{
+	static const uint8_t chain[] = {60, 0, 1, 4, 0, 0, 0, 0,  /* hop-by-hop */
+		43, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* options before the routing header */
+		60, 0, 4, 0, 0, 0, 0, 0,			  /* routing, no segments left */
+		50, 0, 1, 4, 0, 0, 0, 0};			  /* options for the destination */
+	static uint8_t packet[4096];
+	uint32_t len = lab_packet(packet, 6, 0, 3000);
+	struct reassembly *table = reassembly_new();
+
+	(void)state;
+	assert_non_null(table);
+	memcpy(packet + 40, chain, sizeof(chain));
+	there_and_back(table, packet, len, 40 + 8 + 16 + 8, 1280);
+	packet[40 + 8] = 60; /* no routing header: hop-by-hop alone is repeated */
+	there_and_back(table, packet, len, 40 + 8, 1280);
+	packet[6] = 60; /* nor that */
+	there_and_back(table, packet, len, 40, 1280);
+	reassembly_free(table);
+}
+
+static void test_ipv6_refused(void **state)
+{
+	static uint8_t packet[JUMBO_SIZE];
+	uint32_t len = lab_packet(packet, 6, 50, 3000);
+
+	(void)state;
+	assert_int_equal(fragment6_count(packet, len, 1279), 0);
+	assert_int_equal(fragment6_count(packet, 39, 1280), 0);
+	packet[6] = 44; /* a fragment is not cut again */
+	assert_int_equal(fragment6_count(packet, len, 1280), 0);
+	packet[6] = 0;
+	packet[41] = 255; /* a header that leaves no room for anything else */
+	packet[40] = 50;
+	assert_int_equal(fragment6_count(packet, len, 1280), 0);
+	assert_int_equal(fragment6_count(packet, 1000, 1280), 0); /* or is longer than the packet */
+	len = lab_packet(packet, 6, 50, FRAGMENTS_MAX * 700);
+	packet[6] = 0;
+	packet[40] = 50;
+	packet[41] = 79; /* 640 bytes to be repeated: more than 16 fragments */
+	assert_int_equal(fragment6_count(packet, len, 1280), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +268,9 @@ int main(void)
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_bad_options),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_ipv6_sizes),
+		cmocka_unit_test(test_ipv6_headers),
+		cmocka_unit_test(test_ipv6_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
