@@ -98,9 +98,9 @@ static uint32_t tun_queue_recv(struct port_queue *head, struct frame *frames, ui
 	struct tun_queue *queue = (struct tun_queue *)head;
 	uint32_t count = 0;
 
-	while (count < max && (gso_pending(&queue->gso) || tun_read(queue)))
-		if (tun_take(queue, &frames[count]))
-			count++;
+	/* Without a buffer the turn goes on: what waits in the device keeps, the other queues are not to. */
+	while (count < max && (gso_pending(&queue->gso) || tun_read(queue)) && tun_take(queue, &frames[count]))
+		count++;
 	return count;
 }
 

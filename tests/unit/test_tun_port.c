@@ -232,19 +232,20 @@ static void long_pieces(void **state)
 static void never_a_tunnels(void **state)
 {
 	static const struct {
-		uint8_t family, to[4], protocol, type;
+		uint8_t family, to[4], protocol, type, ttl;
 		enum drop_reason reason;
 	} rows[] = {
-		{4, {224, 0, 0, 1}, 17, 0, DROP_POLICY_NONE},
-		{4, {239, 255, 0, 1}, 17, 0, DROP_POLICY_NONE},
-		{4, {255, 255, 255, 255}, 17, 0, DROP_POLICY_NONE},
-		{4, {240, 0, 0, 1}, 17, 0, DROP_NONE},
-		{4, {10, 2, 0, 2}, 17, 0, DROP_NONE},
-		{6, {0xff, 0x02, 0, 0}, 17, 0, DROP_POLICY_NONE},
-		{6, {0xfe, 0x80, 0, 0}, 17, 0, DROP_POLICY_NONE},
-		{6, {0xfd, 0x02, 0, 0}, 58, 135, DROP_POLICY_NONE},
-		{6, {0xfd, 0x02, 0, 0}, 58, 128, DROP_NONE},
-		{6, {0xfd, 0x02, 0, 0}, 17, 0, DROP_NONE},
+		{4, {224, 0, 0, 1}, 17, 0, 64, DROP_POLICY_NONE},
+		{4, {239, 255, 0, 1}, 17, 0, 64, DROP_POLICY_NONE},
+		{4, {255, 255, 255, 255}, 17, 0, 64, DROP_POLICY_NONE},
+		{4, {240, 0, 0, 1}, 17, 0, 64, DROP_NONE},
+		{4, {10, 2, 0, 2}, 17, 0, 64, DROP_NONE},
+		{6, {0xff, 0x02, 0, 0}, 17, 0, 64, DROP_POLICY_NONE},
+		{6, {0xfe, 0x80, 0, 0}, 17, 0, 64, DROP_POLICY_NONE},
+		{6, {0xfd, 0x02, 0, 0}, 58, 135, 255, DROP_POLICY_NONE},
+		{6, {0xfd, 0x02, 0, 0}, 58, 135, 254, DROP_NONE}, /* no neighbour's */
+		{6, {0xfd, 0x02, 0, 0}, 58, 128, 64, DROP_NONE},
+		{6, {0xfd, 0x02, 0, 0}, 17, 0, 64, DROP_NONE},
 	};
 	struct lab *lab = *state;
 	struct host_flows *flows = calloc(1, sizeof(*flows));
@@ -252,7 +253,10 @@ static void never_a_tunnels(void **state)
 	flows->policy = &lab->policy.base;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		uint8_t source[16] = {10, 1}, destination[16] = {0};
-		struct inner inner = {.family = rows[i].family, .protocol = rows[i].protocol, .ports_known = true};
+		struct inner inner = {.family = rows[i].family,
+			.protocol = rows[i].protocol,
+			.ttl = rows[i].ttl,
+			.ports_known = true};
 		uint32_t tunnel;
 
 		memcpy(destination, rows[i].to, 4);
@@ -313,6 +317,10 @@ static void no_chunks(void **state)
 	while ((taken[count].chunk = chunk_take(&lab->cache)))
 		count++;
 	host_sends(lab, packet, packet_make(packet, IPPROTO_TCP, 2000, 1000), 100);
+	host_sends(lab, packet, packet_make(packet, IPPROTO_TCP, 2000, 1000), 100);
+	assert_int_equal(port_recv(lab->queue, frames, PORT_BATCH), 0);
+	port_lost(lab->queue, &lost);
+	assert_int_equal(lost.no_frame, 20); /* a host that never stops does not hold up the worker */
 	assert_int_equal(port_recv(lab->queue, frames, PORT_BATCH), 0);
 	port_lost(lab->queue, &lost);
 	assert_int_equal(lost.no_frame, 20);
