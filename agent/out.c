@@ -10,6 +10,7 @@
 #include "agent/fragment.h"
 #include "agent/icmp_error.h"
 #include "agent/mss.h"
+#include "agent/selector.h"
 #include "agent/turn.h"
 
 #include <netinet/in.h>
@@ -112,16 +113,29 @@ static bool out_pieces(struct worker *worker, struct frame *pieces, unsigned cou
 	return true;
 }
 
+/* Would later fragments of the packet fit the tunnel? Where its selectors name ports they must not be sent (RFC
+ * 4301 7.3). */
+static bool out_divisible(const struct sa_context *ctx, const struct inner *inner)
+{
+	struct inner later = *inner;
+
+	later.later_fragment = true;
+	later.ports_known = false;
+	return selector_match_out(&ctx->tunnel, &later);
+}
+
 /* May a packet that is too big be sealed whole, and the outer one be cut (RFC 4303 3.3.4)? In transport mode there is
- * no other way; in a tunnel it is for what must not be cut itself, if the tunnel clears don't-fragment; and for what
- * every IPv6 sender may count on (RFC 2473 7.1). */
+ * no other way; in a tunnel it is for what must not be cut itself, if the tunnel clears don't-fragment; for what every
+ * IPv6 sender may count on (RFC 2473 7.1); and for what the tunnel does not take in pieces. */
 static bool out_whole(const struct sa_context *ctx, const struct inner *inner)
 {
 	if (inner->family == 6 && inner->len <= INNER_IPV6_MTU_MIN)
 		return ctx->outer_family == 6 || ctx->tunnel.options.df != DF_SET;
 	if (ctx->sa.mode == SA_TRANSPORT)
 		return !inner->dont_fragment;
-	return inner->dont_fragment && ctx->tunnel.options.df == DF_CLEAR;
+	if (inner->dont_fragment)
+		return ctx->tunnel.options.df == DF_CLEAR;
+	return ctx->tunnel.options.df != DF_SET && !out_divisible(ctx, inner);
 }
 
 /* A sealed packet, longer than the way to the peer carries: in pieces. */
@@ -196,7 +210,7 @@ static enum drop_reason out_too_big(
 	struct worker *worker, struct sa_slot *slot, struct frame *frame, struct inner *inner, uint32_t mtu)
 {
 	struct frame pieces[FRAGMENTS_MAX];
-	unsigned count = fragment_count(frame->data, inner, mtu);
+	unsigned count = out_divisible(&slot->context, inner) ? fragment_count(frame->data, inner, mtu) : 0;
 
 	if (!count || count > FRAGMENTS_MAX) {
 		out_tell_sender(worker, ICMP_TOO_BIG, frame, inner, mtu);

@@ -448,17 +448,15 @@ static void opens_what_came_in_pieces(void **state)
 	assert_int_equal(chunks_free(&lab->b), GATEWAY_CHUNKS);
 }
 
-/* What must not be cut inside a tunnel that clears don't-fragment is cut outside, and comes out whole. */
-static void cuts_the_outer_packet(void **state)
+/* Too big, sealed as one, cut outside, and whole again at the other end. */
+static void cut_outside(struct lab *lab, bool dont_fragment)
 {
-	struct lab *lab = *state;
 	struct frame sealed[4], opened;
 	uint8_t packet[2048];
 	uint32_t count;
 
-	lab->a.tunnels[0].options.df = DF_CLEAR;
 	lab->a.resolver.mtu = 700;
-	gateway_packet(packet, 1300, 0, true);
+	gateway_packet(packet, 1300, 0, dont_fragment);
 	assert_true(gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, 1300));
 	worker_turn(&lab->a.worker, GATEWAY_NOW_NS);
 	assert_int_equal(lab->a.stat.sealed, 1);
@@ -478,6 +476,34 @@ static void cuts_the_outer_packet(void **state)
 	chunk_give(&lab->b.cache, opened.chunk);
 	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
 	assert_int_equal(chunks_free(&lab->b), GATEWAY_CHUNKS);
+}
+
+/* What must not be cut inside a tunnel that clears don't-fragment is cut outside. */
+static void cuts_the_outer_packet(void **state)
+{
+	struct lab *lab = *state;
+
+	lab->a.tunnels[0].options.df = DF_CLEAR;
+	cut_outside(lab, true);
+}
+
+/* Later fragments have no ports: a tunnel that names ports must not carry any. */
+static void cuts_outside_where_ports_are_named(void **state)
+{
+	struct lab *lab = *state;
+	struct frame pieces[4];
+	uint8_t packet[1300];
+
+	lab->a.tunnels[0].remote[0].port_first = lab->a.tunnels[0].remote[0].port_last = 99;
+	cut_outside(lab, false);
+	/* Not if somebody forbids it. */
+	lab->a.tunnels[0].options.df = DF_SET;
+	lab->a.sas[1].generation += 2;
+	gateway_packet(packet, 1300, 0, false);
+	assert_true(gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, 1300));
+	worker_turn(&lab->a.worker, GATEWAY_NOW_NS);
+	assert_int_equal(lab->a.stat.drops[DROP_TOO_BIG].packets, 1);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, pieces, 4), 0);
 }
 
 static void counts_what_dies_in_pieces(void **state)
@@ -524,6 +550,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(congestion_is_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(opens_what_came_in_pieces, set_up_gateways, tear_down_gateways),
 		cmocka_unit_test_setup_teardown(cuts_the_outer_packet, set_up_gateways, tear_down_gateways),
+		cmocka_unit_test_setup_teardown(
+			cuts_outside_where_ports_are_named, set_up_gateways, tear_down_gateways),
 		cmocka_unit_test_setup_teardown(counts_what_dies_in_pieces, set_up_gateways, tear_down_gateways),
 	};
 
