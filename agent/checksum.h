@@ -5,31 +5,16 @@
 #define ESPALIER_AGENT_CHECKSUM_H
 
 #include "agent/inner.h"
+#include "agent/sum.h"
 
 #include <endian.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-/* Add `len` bytes to a running sum (start with 0; only the last run may have odd length). */
+/* Add `len` bytes to a running sum (sum.h; start with 0; only the last run may have odd length). */
 uint64_t checksum_add(uint64_t sum, const void *data, uint32_t len);
-/* Fold to 16 bits, not complemented; in memory order, as checksum_add reads: store it with memcpy. */
-static inline uint16_t checksum_fold(uint64_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
-/* The sum of an IPv4 header without options. */
-static inline uint64_t checksum_add20(const uint8_t *header)
-{
-	uint64_t words[2];
-	uint32_t last;
-
-	memcpy(words, header, 16);
-	memcpy(&last, header + 16, 4);
-	return (words[0] & UINT32_MAX) + (words[0] >> 32) + (words[1] & UINT32_MAX) + (words[1] >> 32) + last;
-}
 /* The pseudo header of `inner`'s addresses for `protocol` and a transport length (RFC 9293 3.1, RFC 8200 8.1). */
 uint64_t checksum_pseudo(const struct inner *inner, uint8_t protocol, uint32_t len);
 /* Change of a 16-bit word inside a checksummed run, from the bytes at `old` to those at `new`; updates the field at
@@ -48,11 +33,11 @@ static inline bool checksum_partial(const uint8_t *packet, const struct inner *i
 	uint32_t source, destination, len = inner->len - inner->payload_off;
 	uint16_t check;
 
-	if (inner->family != 4 || inner->fragment || (inner->protocol != 17 && inner->protocol != 6) || len < 20)
+	if (!inner->plain || len < 20)
 		return true;
 	memcpy(&source, packet + 12, 4);
 	memcpy(&destination, packet + 16, 4);
-	memcpy(&check, packet + inner->payload_off + (inner->protocol == 17 ? 6 : 16), 2);
+	memcpy(&check, packet + inner->payload_off + (inner->protocol == IPPROTO_UDP ? 6 : 16), 2);
 	return check == checksum_fold((uint64_t)source + destination + htobe32(len) + htobe16(inner->protocol));
 }
 

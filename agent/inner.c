@@ -142,41 +142,8 @@ static bool parse_ipv6(const uint8_t *packet, uint32_t len, struct inner *inner)
 	return parse_ports(packet, inner);
 }
 
-/* What nearly all packets are: IPv4 without options, whole, TCP or UDP. False: look closer. */
-static bool parse_plain(const uint8_t *packet, uint32_t len, struct inner *inner)
+bool inner_parse_any(const uint8_t *packet, uint32_t len, struct inner *inner)
 {
-	uint32_t total;
-	uint16_t flags;
-
-	if (len < IPV4_LEN + PORTS_LEN || packet[0] != 0x45 || (packet[9] != IPPROTO_TCP && packet[9] != IPPROTO_UDP))
-		return false;
-	total = get16(packet + 2);
-	flags = get16(packet + 6);
-	if (total > len || total < IPV4_LEN + PORTS_LEN || flags & (IPV4_MF | IPV4_OFFSET) ||
-		checksum_fold(checksum_add20(packet)) != 0xffff)
-		return false;
-	/* Field by field: as a whole it would be put together elsewhere and copied by loads that span these stores. */
-	inner->family = 4;
-	inner->protocol = packet[9];
-	inner->traffic_class = packet[1];
-	inner->ttl = packet[8];
-	inner->dont_fragment = flags & IPV4_DF;
-	inner->fragment = false;
-	inner->later_fragment = false;
-	inner->ports_known = true;
-	inner->source_port = get16(packet + IPV4_LEN);
-	inner->destination_port = get16(packet + IPV4_LEN + 2);
-	inner->payload_off = IPV4_LEN;
-	inner->len = total;
-	inner->source = packet + 12;
-	inner->destination = packet + 16;
-	return true;
-}
-
-bool inner_parse(const uint8_t *packet, uint32_t len, struct inner *inner)
-{
-	if (parse_plain(packet, len, inner))
-		return true;
 	memset(inner, 0, sizeof(*inner));
 	if (len == 0)
 		return false;
@@ -188,25 +155,4 @@ bool inner_parse(const uint8_t *packet, uint32_t len, struct inner *inner)
 	default:
 		return false;
 	}
-}
-
-bool inner_decrement_ttl(uint8_t *packet, struct inner *inner)
-{
-	uint32_t check;
-	uint16_t stored;
-
-	if (inner->ttl <= 1)
-		return false;
-	inner->ttl--;
-	if (inner->family == 6) {
-		packet[7] = inner->ttl;
-		return true;
-	}
-	packet[8] = inner->ttl;
-	/* One less in the high half of a word, so one more in the sum's complement (RFC 1624 3). */
-	memcpy(&stored, packet + 10, 2);
-	check = (uint32_t)ntohs(stored) + 0x100;
-	stored = htons((uint16_t)(check + (check >= 0xffff)));
-	memcpy(packet + 10, &stored, 2);
-	return true;
 }

@@ -98,10 +98,14 @@ void esp_jobs_seal(struct esp_job *jobs, uint32_t count)
 	struct burst burst;
 
 	burst.count = 0;
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0, run = 1; i < count; i += run, run = 1) {
 		struct esp_job *job = &jobs[i];
 		const struct suite_work *work = job->cipher->work;
 
+		if (work->seal_run) {
+			run = work->seal_run(job, count - i);
+			continue;
+		}
 		if (work->seal) {
 			job->good = work->seal(job->cipher, job->esp, job->text_len, job->seq);
 			continue;
@@ -118,10 +122,14 @@ void esp_jobs_open(struct esp_job *jobs, uint32_t count)
 	struct burst burst;
 
 	burst.count = 0;
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0, run = 1; i < count; i += run, run = 1) {
 		struct esp_job *job = &jobs[i];
 		const struct suite_work *work = job->cipher->work;
 
+		if (work->open_run) {
+			run = work->open_run(job, count - i);
+			continue;
+		}
 		if (work->open) {
 			job->good = work->open(job->cipher, job->esp, job->text_len, job->seq);
 			continue;

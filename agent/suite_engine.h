@@ -7,8 +7,11 @@
 
 #define SUITE_BURST_MAX 32u /* jobs handed over at once */
 
-/* The functions for one kind of cipher. Either seal and open, or seal_burst and open_burst, or mac. */
+/* The functions for one kind of cipher. Either seal and open, or the two of runs, or those of bursts, or mac. */
 struct suite_work {
+	/* The first job, and those right behind it that are of the same cipher; sets each `good`. Gives how many. */
+	uint32_t (*seal_run)(struct esp_job *jobs, uint32_t count);
+	uint32_t (*open_run)(struct esp_job *jobs, uint32_t count);
 	bool (*seal)(struct esp_cipher *cipher, uint8_t *esp, uint32_t text_len, uint64_t seq);
 	bool (*open)(struct esp_cipher *cipher, uint8_t *esp, uint32_t text_len, uint64_t seq);
 	/* Up to SUITE_BURST_MAX jobs of any ciphers with this very work; sets each `good`. */

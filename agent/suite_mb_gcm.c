@@ -23,63 +23,101 @@ struct mb_gcm {
 /* Salt and IV, written in one store: the library loads them in one. */
 typedef uint64_t nonce_words __attribute__((vector_size(16)));
 
-static nonce_words gcm_nonce(const struct esp_cipher *cipher, uint64_t iv)
+static nonce_words gcm_nonce(uint32_t salt, uint64_t iv)
+{
+	return (nonce_words){salt | iv << 32, iv >> 32};
+}
+
+static uint32_t gcm_salt(const struct esp_cipher *cipher)
 {
 	uint32_t salt;
 
 	memcpy(&salt, cipher->salt, sizeof(salt));
-	return (nonce_words){salt | iv << 32, iv >> 32};
-}
-
-static uint64_t gcm_iv(const struct esp_cipher *cipher, const uint8_t *esp, uint64_t seq)
-{
-	uint64_t iv = htobe64(seq); /* implicit (RFC 8750 4) */
-
-	if (cipher->suite->iv_len)
-		memcpy(&iv, esp + ESP_HEADER_LEN, sizeof(iv));
-	return iv;
+	return salt;
 }
 
 /* The additional data stand in the packet, but for the high half of an extended sequence number. */
 static const uint8_t *gcm_aad(
-	uint8_t aad[ESP_AAD_MAX], const struct esp_cipher *cipher, const uint8_t *esp, uint64_t seq, uint32_t *len)
+	uint8_t aad[ESP_AAD_MAX], const struct esp_cipher *cipher, const struct esp_job *job, uint32_t *len)
 {
 	*len = ESP_HEADER_LEN;
 	if (!cipher->esn)
-		return esp;
-	*len = esp_aad(aad, cipher, esp, seq);
+		return job->esp;
+	*len = esp_aad(aad, cipher, job->esp, job->seq);
 	return aad;
 }
 
-static bool gcm_seal(struct esp_cipher *cipher, uint8_t *esp, uint32_t text_len, uint64_t seq)
+/* Constant time. An ICV has 8, 12 or 16 bytes: its first 8 and its last 8 are all of it. */
+static bool gcm_icv_equal(const uint8_t *a, const uint8_t *b, uint32_t len)
 {
-	const struct mb_gcm *gcm = cipher->state;
-	uint8_t *text = esp_text(cipher, esp), extended[ESP_AAD_MAX];
-	nonce_words nonce = gcm_nonce(cipher, htobe64(seq));
-	struct gcm_context_data scratch;
-	const uint8_t *aad;
-	uint32_t aad_len;
+	uint64_t left[2], right[2];
 
-	aad = gcm_aad(extended, cipher, esp, seq, &aad_len);
-	if (cipher->suite->iv_len)
-		esp_put_count(esp + ESP_HEADER_LEN, seq);
-	gcm->cipher(&gcm->keys, &scratch, text, text, text_len, (const uint8_t *)&nonce, aad, aad_len, text + text_len,
-		cipher->suite->icv_len);
-	return true;
+	memcpy(&left[0], a, 8);
+	memcpy(&left[1], a + len - 8, 8);
+	memcpy(&right[0], b, 8);
+	memcpy(&right[1], b + len - 8, 8);
+	return ((left[0] ^ right[0]) | (left[1] ^ right[1])) == 0;
 }
 
-static bool gcm_open(struct esp_cipher *cipher, uint8_t *esp, uint32_t text_len, uint64_t seq)
+/* IVs of a run: the number of its jobs. Written for all before the first is sealed: the library loads the additional
+ * data with some bytes of the IV behind them, and would wait for these to leave the processor's store buffer. */
+static uint32_t gcm_put_ivs(struct esp_job *jobs, uint32_t count)
 {
-	const struct mb_gcm *gcm = cipher->state;
-	uint8_t *text = esp_text(cipher, esp), extended[ESP_AAD_MAX], tag[GCM_TAG_LEN];
-	nonce_words nonce = gcm_nonce(cipher, gcm_iv(cipher, esp, seq));
-	uint32_t icv_len = cipher->suite->icv_len, aad_len;
-	struct gcm_context_data scratch;
-	const uint8_t *aad;
+	const struct esp_cipher *cipher = jobs->cipher;
+	uint32_t run = 0;
 
-	aad = gcm_aad(extended, cipher, esp, seq, &aad_len);
-	gcm->cipher(&gcm->keys, &scratch, text, text, text_len, (const uint8_t *)&nonce, aad, aad_len, tag, icv_len);
-	return mb_icv_equal(tag, text + text_len, icv_len);
+	for (; run < count && jobs[run].cipher == cipher; run++)
+		if (cipher->suite->iv_len)
+			esp_put_count(jobs[run].esp + ESP_HEADER_LEN, jobs[run].seq);
+	return run;
+}
+
+static uint32_t gcm_seal_run(struct esp_job *jobs, uint32_t count)
+{
+	const struct esp_cipher *cipher = jobs->cipher;
+	const struct mb_gcm *gcm = cipher->state;
+	const struct esp_suite *suite = cipher->suite;
+	uint32_t salt = gcm_salt(cipher), icv_len = suite->icv_len, aad_len, run = gcm_put_ivs(jobs, count);
+	struct gcm_context_data scratch;
+	uint8_t extended[ESP_AAD_MAX];
+
+	for (uint32_t i = 0; i < run; i++) {
+		struct esp_job *job = &jobs[i];
+		uint8_t *text = job->esp + ESP_HEADER_LEN + suite->iv_len;
+		nonce_words nonce = gcm_nonce(salt, htobe64(job->seq));
+		const uint8_t *aad = gcm_aad(extended, cipher, job, &aad_len);
+
+		gcm->cipher(&gcm->keys, &scratch, text, text, job->text_len, (const uint8_t *)&nonce, aad, aad_len,
+			text + job->text_len, icv_len);
+		job->good = true;
+	}
+	return run;
+}
+
+static uint32_t gcm_open_run(struct esp_job *jobs, uint32_t count)
+{
+	const struct esp_cipher *cipher = jobs->cipher;
+	const struct mb_gcm *gcm = cipher->state;
+	const struct esp_suite *suite = cipher->suite;
+	uint32_t salt = gcm_salt(cipher), iv_len = suite->iv_len, icv_len = suite->icv_len, aad_len, done;
+	uint8_t extended[ESP_AAD_MAX], tag[GCM_TAG_LEN];
+	struct gcm_context_data scratch;
+
+	for (done = 0; done < count && jobs[done].cipher == cipher; done++) {
+		struct esp_job *job = &jobs[done];
+		uint8_t *text = job->esp + ESP_HEADER_LEN + iv_len;
+		uint64_t iv = htobe64(job->seq); /* implicit (RFC 8750 4) */
+		const uint8_t *aad = gcm_aad(extended, cipher, job, &aad_len);
+		nonce_words nonce;
+
+		if (iv_len)
+			memcpy(&iv, job->esp + ESP_HEADER_LEN, sizeof(iv));
+		nonce = gcm_nonce(salt, iv);
+		gcm->cipher(&gcm->keys, &scratch, text, text, job->text_len, (const uint8_t *)&nonce, aad, aad_len, tag,
+			icv_len);
+		job->good = gcm_icv_equal(tag, text + job->text_len, icv_len);
+	}
+	return done;
 }
 
 /* ---- AES-GMAC: all is additional data, from the SPI to the trailer, the IV too (RFC 4543 3.3) ------------------ */
@@ -172,7 +210,7 @@ static void keys_set(struct mb_gcm *gcm, const uint8_t *key, uint32_t key_len)
 int mb_gcm_init(struct esp_cipher *cipher, const struct sa *sa)
 {
 	static const struct suite_work works[] = {
-		[SUITE_GCM] = {.seal = gcm_seal, .open = gcm_open},
+		[SUITE_GCM] = {.seal_run = gcm_seal_run, .open_run = gcm_open_run},
 		[SUITE_GMAC] = {.seal = gmac_seal, .open = gmac_open},
 		[SUITE_AH] = {.mac = gmac_mac},
 	};
