@@ -199,24 +199,62 @@ static void lend_seek(struct worker *worker)
 
 	if (anybody)
 		lending->calls.span_ns = 0;
-	if (anybody && lending->jobs_by_owner * OWN_SHARE_MAX <= lending->jobs)
+	if (anybody && (!lending->willing || lending->jobs_by_owner * OWN_SHARE_MAX <= lending->jobs))
 		return;
 	if (worker->now_ns >= lending->calls.until_ns)
 		lend_call(worker);
 }
 
+/* Somebody is there: one more turn of the trial, or of those after it. */
+static void lend_try(struct worker *worker)
+{
+	struct lending *lending = &worker->lending;
+	struct lend_trial *trial = &lending->trial;
+	bool second = trial->turns % 2;
+	uint64_t cost;
+
+	if (trial->turns >= 2 * LEND_PAIRS) {
+		if (++trial->turns >= LEND_TRIAL_TURNS)
+			memset(trial, 0, sizeof(*trial));
+		return;
+	}
+	/* Not as it was meant: the batch was small, or somebody came just now. */
+	if (second != (lending->jobs != 0))
+		return;
+	cost = (clock_now_ns() - worker->now_ns) * 1024 / lending->work_ns;
+	if (!second)
+		trial->alone = cost;
+	else if (cost * 100 <= trial->alone * (100 - LEND_GAIN))
+		trial->won++;
+	if (++trial->turns < 2 * LEND_PAIRS || trial->won >= LEND_PAIRS_WON)
+		return;
+	pause_begin(&lending->pause, LEND_PAUSE_NS, worker->now_ns);
+	memset(trial, 0, sizeof(*trial));
+}
+
+/* The next turn is to be with help, if there is any. */
+static bool with_help(const struct lend_trial *trial)
+{
+	return trial->turns >= 2 * LEND_PAIRS || trial->turns % 2;
+}
+
 void lend_look(struct worker *worker)
 {
 	struct lending *lending = &worker->lending;
+	bool much = lending->work_ns >= LEND_TURN_NS_MIN;
 
-	lending->calm_turns = lending->work_ns >= LEND_TURN_NS_MIN ? 0 : lending->calm_turns + 1;
-	if (!lending->calm_turns)
-		set_pressed(worker, true);
-	else if (lending->calm_turns >= LEND_CALM_TURNS)
+	lending->calm_turns = much ? 0 : lending->calm_turns + 1;
+	if (lending->calm_turns >= LEND_CALM_TURNS)
 		set_pressed(worker, false);
-	lending->willing = lending->pressed && worker->now_ns >= lending->pause.until_ns;
-	if (lending->willing && !lending->calm_turns)
+	if (much && worker->now_ns >= lending->pause.until_ns) {
+		set_pressed(worker, true);
+		if (helpers(worker))
+			lend_try(worker);
 		lend_seek(worker);
+	}
+	if (worker->now_ns < lending->pause.until_ns)
+		set_pressed(worker, false);
+	lending->willing = lending->pressed && with_help(&lending->trial);
 	lending->work_ns = lending->jobs = lending->jobs_by_owner = 0;
 }
 

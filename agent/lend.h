@@ -7,7 +7,9 @@
  * jobs of large batches while they begin; if nobody is awake to take some, it wakes another worker from time to time.
  * A worker without packets helps while somebody is pressed. It goes to sleep when it found nothing to do for a while,
  * and rests when its CPU is wanted by others: a helper that is interrupted within a chunk holds up the owner. An owner
- * that was held up lends nothing for a while. Pauses grow longer while their reason lasts.
+ * that was held up lends nothing for a while, and so does one whom help makes no faster: two CPUs may be two halves of
+ * one core, and the way from cache to cache may be long. To know that, it takes its turns with and without help by
+ * turns for a moment and compares. Pauses grow longer while their reason lasts.
  */
 #ifndef ESPALIER_AGENT_LEND_H
 #define ESPALIER_AGENT_LEND_H
@@ -24,6 +26,10 @@
 #define LEND_CALM_TURNS	 64u		     /* it no longer is */
 #define LEND_LATE_NS	 UINT64_C(100000)    /* the owner waited so long for a helper: it was held up */
 #define LEND_PAUSE_NS	 UINT64_C(10000000)  /* then it lends nothing */
+#define LEND_PAIRS	 16u		     /* a trial: pairs of a turn without and one with help */
+#define LEND_PAIRS_WON	 9u		     /* so many must be cheaper by LEND_GAIN with help */
+#define LEND_GAIN	 6u		     /* percent */
+#define LEND_TRIAL_TURNS 2048u		     /* with help until the next trial */
 #define LEND_CALL_NS	 UINT64_C(1000000)   /* between two calls for help */
 #define LEND_STAY_NS	 UINT64_C(2000000)   /* a helper stays awake without work */
 #define LEND_CHECK_NS	 UINT64_C(10000000)  /* a helper asks so often whether its CPU was taken */
@@ -46,6 +52,13 @@ struct lend_pause {
 	uint64_t span_ns; /* how long the last one was */
 };
 
+/* Does help help? Turn by turn in pairs, then many turns with the answer. */
+struct lend_trial {
+	uint32_t turns; /* since it began */
+	uint32_t won;
+	uint64_t alone; /* the first of the pair: time, in parts of 1024 of the work's estimate */
+};
+
 /* A worker's own part. */
 struct lending {
 	/* As owner. */
@@ -57,6 +70,7 @@ struct lending {
 	uint32_t jobs_by_owner;
 	struct lend_pause pause;
 	struct lend_pause calls;
+	struct lend_trial trial;
 	/* As helper. */
 	bool idle;
 	uint64_t stay_until_ns;

@@ -252,6 +252,7 @@ static void measure_lanes(const struct esp_suite *suite, uint32_t size)
 
 	expect(gateway && gateway_init(gateway, 0, suite) == 0, "a gateway does not start");
 	gateway_sa(gateway, 2, 0, SA_OUT, suite);
+	gateway->sas[2].tunnel = 1;
 	gateway->tunnels[1].out_sa = 2;
 	expect(team_init(&team, gateway, WORKERS, WORKERS, false) == 0, "no workers");
 	for (unsigned i = 0; i < ROUNDS; i++) {
