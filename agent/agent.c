@@ -52,6 +52,7 @@ struct agent {
 	struct watch watch;
 	struct umem umem;
 	struct mailbox mailbox;
+	struct dummy_queue dummies;
 	struct worker_shared shared;
 	uint32_t worker_count;
 	uint32_t workers_wished; /* 0: no matter */
@@ -344,6 +345,21 @@ static void agent_send_suites(struct control_client *client)
 		agent_send_suite(ah_suite_at(i), ah_suite_at(i + 1) != NULL, client);
 }
 
+static void agent_send_dummies(struct agent *agent, const struct agent_message *message)
+{
+	struct dummy_request request = {
+		.tunnel = message->dummy.tunnel, .count = message->dummy.count, .len = message->dummy.bytes};
+
+	if (request.tunnel >= agent->shared.maps.tunnel_count || request.count > AGENT_DUMMY_COUNT_MAX ||
+		request.len > AGENT_DUMMY_BYTES_MAX || !dummy_put(&agent->dummies, &request)) {
+		log_warn("%u dummy packets of %u bytes for tunnel %u were not taken: they make no sense, or too many "
+			 "wait",
+			request.count, request.len, request.tunnel);
+		return;
+	}
+	worker_wake(agent->workers[0]);
+}
+
 static void agent_on_message(void *context, struct control_client *client, const struct agent_message *message)
 {
 	struct agent *agent = context;
@@ -354,6 +370,9 @@ static void agent_on_message(void *context, struct control_client *client, const
 	case AGENT_ROUTES_RESET:
 	case AGENT_ROUTES_DONE:
 		routes_message(&agent->routes, message);
+		return;
+	case AGENT_DUMMY:
+		agent_send_dummies(agent, message);
 		return;
 	case AGENT_PORTS_QUERY:
 		agent_send_ports(agent, client);
@@ -588,6 +607,8 @@ static int agent_make_ground(struct agent *agent, char error[static 256])
 		return err;
 	}
 	agent->shared.mailbox = &agent->mailbox;
+	dummy_queue_init(&agent->dummies);
+	agent->shared.dummies = &agent->dummies;
 	agent->worker_count = agent_count_workers(agent, &queues);
 	agent->shared.worker_count = agent->worker_count;
 	if (agent->worker_count > 1 && agent->lends) {

@@ -50,6 +50,7 @@ enum agent_message_kind {
 	AGENT_PEER_MOVED, /* agent -> IKE: an authenticated packet came from another address or port (RFC 7296 2.23) */
 	AGENT_SUITES_QUERY = 20, /* IKE -> agent: answer with one AGENT_SUITE each, the last has suite.more == 0 */
 	AGENT_SUITE,		 /* agent -> IKE */
+	AGENT_DUMMY = 30,	 /* IKE -> agent: send dummy packets by a tunnel (RFC 4303 2.6); no answer */
 };
 
 /* What is to become of a prefix. */
@@ -68,6 +69,9 @@ enum agent_tx_engine {
 	TX_ENGINE_LIVE_READY, /* AF_XDP now, live frames under load */
 	TX_ENGINE_LIVE,	      /* live frames carry now */
 };
+
+#define AGENT_DUMMY_COUNT_MAX 10000u /* of one message */
+#define AGENT_DUMMY_BYTES_MAX 9000u
 
 enum agent_expire { AGENT_EXPIRE_SOFT = 1, AGENT_EXPIRE_HARD = 2 };
 
@@ -108,6 +112,12 @@ struct agent_message {
 			__be32 spi;
 			uint32_t kind; /* enum agent_expire */
 		} expire;
+		struct {
+			uint32_t tunnel;
+			uint32_t count; /* 1 to AGENT_DUMMY_COUNT_MAX */
+			uint32_t
+				bytes; /* each before padding, cut to what the path carries; to AGENT_DUMMY_BYTES_MAX */
+		} dummy;
 		struct {
 			uint32_t sa;
 			__be32 spi;

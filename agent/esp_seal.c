@@ -156,6 +156,28 @@ enum drop_reason esp_seal_begin(
 	return reason;
 }
 
+enum drop_reason esp_seal_dummy_begin(struct sa_context *ctx, struct frame *frame, uint64_t now_ns, struct esp_job *job)
+{
+	struct inner none = {.len = frame->len, .dont_fragment = true};
+	enum drop_reason reason = sa_context_expired(ctx, now_ns)
+					  ? DROP_SA_EXPIRED
+					  : tunnel_begin(ctx, frame, &none, WIRE_NEXT_DUMMY, job);
+
+	if (reason != DROP_NONE) {
+		sa_context_count_drop(ctx, reason);
+		return reason;
+	}
+	if (ctx->sa.mode == SA_TRANSPORT && ctx->outer_family == 4) {
+		/* esp_seal_end leaves this header to the sender: it needs no identification (RFC 6864 4.1). */
+		wire_put16(frame->data + 6, WIRE_IPV4_DF);
+		outer_finish4(frame->data, 0);
+	}
+	ctx->packets++;
+	ctx->bytes += none.len;
+	ctx->last_use_ns = now_ns;
+	return DROP_NONE;
+}
+
 uint32_t esp_seal_number(struct sa_context *ctx, struct esp_job *jobs, uint32_t count)
 {
 	uint32_t numbered = count;

@@ -24,6 +24,12 @@
 enum drop_reason esp_seal_begin(
 	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job);
 /*
+ * begin of a dummy packet (RFC 4303 2.6) in either mode: frame->data are frame->len bytes of anything, to be sealed
+ * with next header 59 behind a header of the SA's own addresses. All else as above.
+ */
+enum drop_reason esp_seal_dummy_begin(
+	struct sa_context *ctx, struct frame *frame, uint64_t now_ns, struct esp_job *job);
+/*
  * Take the next `count` sequence numbers of the SA for these jobs, with one operation on run->out_seq, so several
  * workers may seal for one SA (each with its own context). Gives how many jobs got one, from the first on; the others
  * must not be sealed and are counted as DROP_SEQ_EXHAUSTED (RFC 4303 3.3.3).

@@ -22,6 +22,8 @@
 
 /* A packet_meta.kind that comes from a port and not from XDP: refused, `index` is the enum drop_reason. */
 #define META_REFUSED 0xffu
+/* One that comes from the worker itself: a dummy packet for tunnel `index`. */
+#define META_DUMMY_OUT 0xfeu
 
 struct frame {
 	uint8_t *chunk; /* start of the buffer */

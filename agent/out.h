@@ -10,6 +10,10 @@
 enum drop_reason out_begin(struct worker *worker, struct frame *frame);
 /* Sealed: on its way to the peer. Fate as in worker.h. */
 enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job);
+/* META_DUMMY_OUT: a dummy packet of frame->len bytes. As out_begin, but it waits for nothing. */
+enum drop_reason out_dummy(struct worker *worker, struct frame *frame);
+/* Up to `max` of the dummies that were asked for. Gives how many. */
+uint32_t out_make_dummies(struct worker *worker, struct frame *frames, uint32_t max);
 /* Packets whose tunnel now has an SA, or whose time is over. */
 void out_sweep_held(struct worker *worker);
 

@@ -152,6 +152,8 @@ static void turn_begin(struct worker *worker, struct frame *frames, uint32_t cou
 			reason = in_fragment(worker, frame);
 		else if (frame->meta.kind == META_PLAIN_OUT)
 			reason = out_begin(worker, frame);
+		else if (frame->meta.kind == META_DUMMY_OUT)
+			reason = out_dummy(worker, frame);
 		else if (frame->meta.kind == META_REFUSED)
 			reason = (enum drop_reason)frame->meta.index;
 		else
@@ -225,6 +227,20 @@ static uint32_t turn_receive(struct worker *worker)
 	return received;
 }
 
+/* Dummy packets that were asked for. */
+static uint32_t turn_dummies(struct worker *worker)
+{
+	const struct dummy_queue *queue = worker->shared->dummies;
+	struct frame frames[PORT_BATCH];
+	uint32_t count;
+
+	if (!queue || worker->index || !dummy_pending(queue))
+		return 0;
+	count = out_make_dummies(worker, frames, PORT_BATCH);
+	turn_batch(worker, frames, count);
+	return count;
+}
+
 /* With work for others, or with none for itself? */
 static void turn_lend(struct worker *worker, uint32_t received)
 {
@@ -268,6 +284,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 	received = turn_receive(worker);
 	worker->stat->rx_packets += received;
 	received += turn_take_handed(worker);
+	received += turn_dummies(worker);
 	turn_end(worker);
 	forward_flush(worker);
 	worker_wake_handed(worker);

@@ -12,6 +12,7 @@
 #define ESPALIER_AGENT_WORKER_H
 
 #include "agent/bundle.h"
+#include "agent/dummy.h"
 #include "agent/frame.h"
 #include "agent/handover.h"
 #include "agent/hold.h"
@@ -51,6 +52,7 @@ struct worker_shared {
 	uint32_t (*find_spi)(void *context, const struct spi_key *key);
 	void *find_spi_context;
 	struct host_policy *policy;	   /* NULL: none, packets out of tunnels go wherever routes lead */
+	struct dummy_queue *dummies;	   /* worker 0 sends them; NULL: nobody asks for any */
 	_Atomic uint64_t *acquire_told_ns; /* per tunnel: when AGENT_ACQUIRE was last sent */
 	_Atomic uint32_t fib_epoch;	   /* routes, neighbours, links changed */
 	_Atomic uint32_t

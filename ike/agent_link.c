@@ -384,6 +384,18 @@ void agent_link_route_delete(struct agent_link *link, const struct agent_route *
 	route_change_send(link, AGENT_ROUTE_DELETE, &gone);
 }
 
+int agent_link_dummy(struct agent_link *link, uint32_t tunnel, uint32_t count, uint32_t bytes)
+{
+	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_DUMMY};
+
+	message.dummy.tunnel = tunnel;
+	message.dummy.count = count;
+	message.dummy.bytes = bytes;
+	if (link->fd < 0)
+		return -ENOTCONN;
+	return message_send(link, &message) ? 0 : -EAGAIN;
+}
+
 void agent_link_ports_query(struct agent_link *link)
 {
 	if (link->fd < 0 || link->sync != SYNC_IDLE)

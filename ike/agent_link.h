@@ -38,6 +38,9 @@ bool agent_link_connected(const struct agent_link *link);
 int agent_link_route_add(struct agent_link *link, const struct agent_route *route);
 void agent_link_route_delete(struct agent_link *link, const struct agent_route *route);
 
+/* `count` dummy packets of `bytes` by a tunnel (AGENT_DUMMY). -ENOTCONN; -EAGAIN: the line is full. */
+int agent_link_dummy(struct agent_link *link, uint32_t tunnel, uint32_t count, uint32_t bytes);
+
 /* Ask for the ports anew; the answer replaces what agent_link_ports gives. */
 void agent_link_ports_query(struct agent_link *link);
 /* What the agent last said of its ports (struct agent_message, kind AGENT_PORT); empty when it is not connected. */

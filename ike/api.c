@@ -84,7 +84,7 @@ static json_t *post_answer(struct daemon *d, const char *what, const struct requ
 	json_error_t error;
 
 	*status = MHD_HTTP_NOT_FOUND;
-	if (!is_command(what) && strcmp(what, "reload") != 0)
+	if (!is_command(what) && strcmp(what, "reload") != 0 && strcmp(what, "dummy") != 0)
 		return api_error("there is no POST /v1/%s", what);
 	*status = MHD_HTTP_BAD_REQUEST;
 	if (request->too_long)
@@ -94,7 +94,10 @@ static json_t *post_answer(struct daemon *d, const char *what, const struct requ
 		json_decref(body);
 		return api_error("a JSON object was expected: %s", request->len ? error.text : "out of memory");
 	}
-	answer = is_command(what) ? api_command(d, what, body, status) : api_reload(d, status);
+	if (is_command(what))
+		answer = api_command(d, what, body, status);
+	else
+		answer = strcmp(what, "dummy") == 0 ? api_dummy(d, body, status) : api_reload(d, status);
 	json_decref(body);
 	return answer;
 }

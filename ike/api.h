@@ -20,6 +20,7 @@ json_t *api_drops(const struct daemon *daemon);
 json_t *api_events(const struct daemon *daemon);
 /* POSTs: *status gets the HTTP status. */
 json_t *api_command(struct daemon *daemon, const char *verb, const json_t *body, unsigned *status);
+json_t *api_dummy(struct daemon *daemon, const json_t *body, unsigned *status);
 json_t *api_reload(struct daemon *daemon, unsigned *status);
 
 /* {"error": "sentence"} */

@@ -33,6 +33,8 @@
  * POST /v1/up       {"connection", "child" (optional)}     202: asked for; watch /v1/status
  * POST /v1/down     {"connection", "child" (optional)}     202
  * POST /v1/rekey    {"connection", "child" (optional), "what": "ike"|"child" (optional: "child")}     202
+ * POST /v1/dummy    {"connection", "child" (optional), "count" (1 to 10000; optional: 1), "size" (bytes; optional: 64)}
+ *                   202 {"children": [names]}: every ESP child that is up sends "count" dummy packets (RFC 4303 2.6)
  * POST /v1/reload   {}     200 {"changed": [connection names], "removed": [..], "added": [..]}
  *                          422 {"error": "FILE:LINE: ..."}: nothing changed
  */

@@ -24,6 +24,7 @@ const struct command command_table[] = {
 		up_run},
 	{"down", "CONNECTION [CHILD]", "take down a connection, or one child of it", 1, 2, down_run},
 	{"rekey", "CONNECTION [CHILD]", "fresh keys for the CHILD SAs, or with --ike for the IKE SA", 1, 2, rekey_run},
+	{"dummy", "CONNECTION [CHILD]", "send dummy packets, which the other end throws away", 1, 2, dummy_run},
 	{"reload", "", "read the configuration again; unchanged tunnels are not touched", 0, 0, reload_run},
 	{"sas", "", "ESP SAs and policies as they stand in the data path", 0, 0, sas_run},
 	{"drops", "", "why packets died: reason, count, last time", 0, 0, drops_run},
@@ -47,6 +48,9 @@ const struct option_row option_table[] = {
 	{"ike", 0, NULL, "rekey: the IKE SA instead of its children", OPTION_FLAG, offsetof(struct options, ike)},
 	{"timeout", 't', "SECONDS", "up, down: how long to wait (default 30; 0: do not wait)", OPTION_NUMBER,
 		offsetof(struct options, timeout_seconds)},
+	{"count", 'n', "N", "dummy: how many packets (default 1)", OPTION_NUMBER, offsetof(struct options, count)},
+	{"size", 'b', "BYTES", "dummy: bytes in each, as far as the path carries them (default 64)", OPTION_NUMBER,
+		offsetof(struct options, size_bytes)},
 	{"help", 'h', NULL, "help, also for one command", OPTION_FLAG, offsetof(struct options, help)},
 	{"version", 'V', NULL, "version of this program", OPTION_FLAG, offsetof(struct options, version)},
 };
@@ -151,7 +155,7 @@ static bool option_store(const struct option_row *row, const char *value, struct
 		errno = 0;
 		number = strtoul(value, &rest, 10);
 		if (*value < '0' || *value > '9' || *rest || errno || number > INT_MAX) {
-			command_complain("--%s takes a number of seconds, not \"%s\"", row->name, value);
+			command_complain("--%s takes a number, not \"%s\"", row->name, value);
 			return false;
 		}
 		*(unsigned *)(void *)at = (unsigned)number;
@@ -223,7 +227,9 @@ static int command_run(const struct command *command, struct options *options, s
 
 int command_main(int argc, char *argv[])
 {
-	struct options options = {.timeout_seconds = COMMAND_TIMEOUT_DEFAULT};
+	struct options options = {.timeout_seconds = COMMAND_TIMEOUT_DEFAULT,
+		.count = COMMAND_DUMMY_COUNT_DEFAULT,
+		.size_bytes = COMMAND_DUMMY_SIZE_DEFAULT};
 	const struct command *command;
 
 	sheet_init();

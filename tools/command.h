@@ -18,7 +18,9 @@ enum command_exit {
 	EXIT_TIMEOUT = 4,     /* asked for, but not reached within --timeout */
 };
 
-#define COMMAND_TIMEOUT_DEFAULT 30u /* seconds that `up` and `down` wait */
+#define COMMAND_TIMEOUT_DEFAULT	    30u /* seconds that `up` and `down` wait */
+#define COMMAND_DUMMY_COUNT_DEFAULT 1u
+#define COMMAND_DUMMY_SIZE_DEFAULT  64u
 
 struct options {
 	const char *socket;
@@ -30,6 +32,8 @@ struct options {
 	bool help;
 	bool version;
 	unsigned timeout_seconds;
+	unsigned count;
+	unsigned size_bytes;
 };
 
 struct command {
@@ -65,6 +69,7 @@ int status_run(const struct options *options, size_t count, char *const args[]);
 int up_run(const struct options *options, size_t count, char *const args[]);
 int down_run(const struct options *options, size_t count, char *const args[]);
 int rekey_run(const struct options *options, size_t count, char *const args[]);
+int dummy_run(const struct options *options, size_t count, char *const args[]);
 int reload_run(const struct options *options, size_t count, char *const args[]);
 int sas_run(const struct options *options, size_t count, char *const args[]);
 int drops_run(const struct options *options, size_t count, char *const args[]);

@@ -275,6 +275,16 @@ def test_rekey(api, args, body):
     assert api.posts == [("/v1/rekey", body)]
 
 
+@pytest.mark.parametrize("args,body", [
+    (("home",), {"connection": "home", "count": 1, "size": 64}),
+    (("home", "net", "-n", "20", "--size", "1000"), {"connection": "home", "child": "net", "count": 20, "size": 1000}),
+])
+def test_dummy(api, args, body):
+    api.on_post["/v1/dummy"] = lambda _: (202, {"children": ["net", "voice"]})
+    assert succeeds(ask(api, "dummy", *args)) == f"asked for: {body['count']} each by net, voice; the other end counts them as DUMMY\n"
+    assert api.posts == [("/v1/dummy", body)]
+
+
 def test_reload_says_what_changed(api):
     answer = {"changed": ["home"], "removed": [], "added": ["x", "y"]}
     api.on_post["/v1/reload"] = lambda body: (200, answer)

@@ -56,7 +56,7 @@ def test_options_with_values_are_known(tables):
 def test_connections_and_children_of_the_daemon(tmp_path):
     api = FakeApi(tmp_path / "api.sock")
     try:
-        for command in ("status", "up", "down", "rekey"):
+        for command in ("status", "up", "down", "rekey", "dummy"):
             assert complete("--socket", api.path, command, "") == ["branch", "home"]
         assert complete("-s", api.path, "up", "h") == ["home"]
         assert complete("-s", api.path, "up", "home", "") == ["net"]

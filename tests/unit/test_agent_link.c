@@ -4,6 +4,7 @@
 
 #include "agent/base/own.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -240,6 +241,23 @@ static void events_and_ports_come(void **state)
 	assert_int_equal(count, 0);
 }
 
+/* Sent at once, or refused: nothing of it is kept. */
+static void dummies_are_asked_for(void **state)
+{
+	struct scene *s = *state;
+	struct agent_message message = {0};
+
+	assert_int_equal(agent_link_dummy(s->link, 7, 300, 900), -ENOTCONN);
+	agent_listen(s);
+	agent_accept(s);
+	assert_int_equal(agent_link_dummy(s->link, 7, 300, 900), 0);
+	while (message.kind != AGENT_DUMMY)
+		assert_int_equal(recv(s->agent, &message, sizeof(message), 0), sizeof(message));
+	assert_int_equal(message.dummy.tunnel, 7);
+	assert_int_equal(message.dummy.count, 300);
+	assert_int_equal(message.dummy.bytes, 900);
+}
+
 static void send_suite(struct scene *s, const char *name, bool more)
 {
 	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_SUITE};
@@ -291,6 +309,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(routes_are_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_routes_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(events_and_ports_come, setup, teardown),
+		cmocka_unit_test_setup_teardown(dummies_are_asked_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(suites_come, setup, teardown),
 	};
 

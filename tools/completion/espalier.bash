@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # Completion of espalier(8) for bash: commands, options, files, and the names of the running daemon's connections.
 
-_espalier_commands="status up down rekey reload sas drops events config doctor version help"
-_espalier_options="--json --socket --config --watch --all --ike --timeout --help --version"
+_espalier_commands="status up down rekey dummy reload sas drops events config doctor version help"
+_espalier_options="--json --socket --config --watch --all --ike --timeout --count --size --help --version"
 
 # The values of KEY ("connection" or "child") in the daemon's status; nothing if it does not answer.
 # usage: _espalier_names KEY [CONNECTION]
@@ -26,7 +26,7 @@ _espalier_parse() {
 			_espalier_daemon+=("${COMP_WORDS[i]}" "${COMP_WORDS[i + 1]}")
 			((i++))
 			;;
-		-t | --timeout) ((i++)) ;;
+		-t | --timeout | -n | --count | -b | --size) ((i++)) ;;
 		-*) ;;
 		*) _espalier_words+=("${COMP_WORDS[i]}") ;;
 		esac
@@ -37,8 +37,8 @@ _espalier_parse() {
 _espalier_arguments() {
 	local command=${_espalier_words[0]} count=$((${#_espalier_words[@]} - 1))
 	case $command:$count in
-	status:0 | up:0 | down:0 | rekey:0) _espalier_names connection ;;
-	up:1 | down:1 | rekey:1) _espalier_names child "${_espalier_words[1]}" ;;
+	status:0 | up:0 | down:0 | rekey:0 | dummy:0) _espalier_names connection ;;
+	up:1 | down:1 | rekey:1 | dummy:1) _espalier_names child "${_espalier_words[1]}" ;;
 	config:0) echo check ;;
 	config:1) compgen -f -- "${COMP_WORDS[COMP_CWORD]}" ;;
 	help:0) echo "$_espalier_commands" ;;
@@ -55,7 +55,7 @@ _espalier() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
-	-t | --timeout) return ;;
+	-t | --timeout | -n | --count | -b | --size) return ;;
 	esac
 	if [[ $word == -* ]]; then
 		choices=$_espalier_options
