@@ -3,6 +3,7 @@
 
 #include "agent/base/addr.h"
 #include "agent/contract.h"
+#include "agent/neighbor_news.h"
 
 #include <libmnl/libmnl.h>
 #include <linux/if_ether.h>
@@ -11,8 +12,6 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
-
-#define NUD_USABLE (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
 
 struct route {
 	uint8_t type; /* RTN_* */
@@ -153,7 +152,7 @@ static void resolver_use(struct route_resolver *resolver, uint32_t ifindex, cons
 
 static enum hop_kind neighbor_kind(const struct neighbor *neighbor)
 {
-	if (neighbor->has_mac && neighbor->state & NUD_USABLE)
+	if (neighbor->has_mac && neighbor->state & NEIGHBOR_USABLE)
 		return HOP_PORT;
 	return neighbor->state & NUD_FAILED ? HOP_FAILED : HOP_PENDING;
 }

@@ -47,10 +47,20 @@ int watch_fd(const struct watch *watch)
 	return mnl_socket_get_fd(watch->socket);
 }
 
+struct reading {
+	struct watch *watch;
+	struct watch_news *news;
+};
+
 static int watch_message(const struct nlmsghdr *message, void *context)
 {
-	struct watch_news *news = context;
+	struct reading *reading = context;
+	struct watch_news *news = reading->news;
 
+	if (message->nlmsg_type == RTM_NEWNEIGH || message->nlmsg_type == RTM_DELNEIGH) {
+		news->any |= neighbor_news(&reading->watch->neighbors, message);
+		return MNL_CB_OK;
+	}
 	news->any = true;
 	switch (message->nlmsg_type) {
 	case RTM_NEWLINK:
@@ -71,6 +81,7 @@ struct watch_news watch_read(struct watch *watch)
 {
 	uint8_t buffer[NEWS_BYTES] __attribute__((aligned(8)));
 	struct watch_news news = {0};
+	struct reading reading = {watch, &news};
 
 	for (;;) {
 		ssize_t len = mnl_socket_recvfrom(watch->socket, buffer, sizeof(buffer));
@@ -80,6 +91,6 @@ struct watch_news watch_read(struct watch *watch)
 		else if (len < 0)
 			return news;
 		else
-			mnl_cb_run(buffer, (size_t)len, 0, 0, watch_message, &news);
+			mnl_cb_run(buffer, (size_t)len, 0, 0, watch_message, &reading);
 	}
 }

@@ -3,11 +3,14 @@
 #ifndef ESPALIER_AGENT_WATCH_H
 #define ESPALIER_AGENT_WATCH_H
 
+#include "agent/neighbor_news.h"
+
 #include <libmnl/libmnl.h>
 #include <stdbool.h>
 
 struct watch {
 	struct mnl_socket *socket;
+	struct neighbor_records neighbors;
 };
 
 /* What happened since the last read. Any of it makes cached next hops stale. */

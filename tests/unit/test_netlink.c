@@ -7,11 +7,13 @@
 
 #include <cmocka.h>
 
+#include "agent/neighbor_news.h"
 #include "agent/netlink.h"
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <stdlib.h>
 #include <string.h>
 
 static uint8_t buffer[1024] __attribute__((aligned(8)));
@@ -81,6 +83,64 @@ static void reads_no_vlan_of_another_kind(void **state)
 	assert_false(link.up);
 }
 
+static bool neighbor_says(
+	struct neighbor_records *records, uint16_t type, uint8_t family, uint16_t state, uint8_t last, const char *mac)
+{
+	uint8_t address[16] = {192, 0, 2, last};
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	struct ndmsg *body = mnl_nlmsg_put_extra_header(message, sizeof(*body));
+
+	message->nlmsg_type = type;
+	body->ndm_family = family;
+	body->ndm_ifindex = 3;
+	body->ndm_state = state;
+	mnl_attr_put(message, NDA_DST, family == AF_INET ? 4 : 16, address);
+	if (mac)
+		mnl_attr_put(message, NDA_LLADDR, 6, mac);
+	return neighbor_news(records, message);
+}
+
+/* Another link address is news, at once; the steps of a state are not, nor is a search that was in vain. */
+static void neighbors_that_are_news(void **state)
+{
+	static const struct {
+		uint16_t type;
+		uint8_t family;
+		uint16_t state;
+		uint8_t last;
+		const char *mac;
+		bool news;
+	} rows[] = {
+		{RTM_NEWNEIGH, AF_INET, NUD_REACHABLE, 1, "\2\0\0\0\0\1", true},
+		{RTM_NEWNEIGH, AF_INET, NUD_STALE, 1, "\2\0\0\0\0\1", false},
+		{RTM_NEWNEIGH, AF_INET, NUD_PROBE, 1, "\2\0\0\0\0\1", false},
+		{RTM_NEWNEIGH, AF_INET, NUD_REACHABLE, 1, "\2\0\0\0\0\2", true},
+		{RTM_NEWNEIGH, AF_INET, NUD_FAILED, 1, NULL, true},
+		{RTM_NEWNEIGH, AF_INET, NUD_FAILED, 1, NULL, false},
+		{RTM_DELNEIGH, AF_INET, NUD_FAILED, 1, NULL, false},
+		{RTM_NEWNEIGH, AF_INET, NUD_REACHABLE, 1, "\2\0\0\0\0\2", true},
+		{RTM_DELNEIGH, AF_INET, NUD_STALE, 1, "\2\0\0\0\0\2", true},
+		{RTM_NEWNEIGH, AF_INET, NUD_PERMANENT, 1, "\2\0\0\0\0\2", true},
+		{RTM_NEWNEIGH, AF_INET6, NUD_REACHABLE, 1, "\2\0\0\0\0\2", true},
+		{RTM_NEWNEIGH, AF_INET6, NUD_STALE, 1, "\2\0\0\0\0\2", false},
+		{RTM_NEWNEIGH, AF_BRIDGE, NUD_REACHABLE, 2, "\2\0\0\0\0\3", false},
+	};
+	struct neighbor_records *records = calloc(1, sizeof(*records));
+	unsigned found = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(
+			neighbor_says(records, rows[i].type, rows[i].family, rows[i].state, rows[i].last, rows[i].mac),
+			rows[i].news);
+	/* a network is searched through: nobody is there */
+	for (unsigned last = 2; last < 256; last++)
+		found += neighbor_says(records, RTM_NEWNEIGH, AF_INET, NUD_FAILED, (uint8_t)last, NULL);
+	assert_int_equal(found, 0);
+	assert_false(neighbor_says(records, RTM_NEWNEIGH, AF_INET, NUD_STALE, 1, "\2\0\0\0\0\2"));
+	free(records);
+}
+
 static void reads_no_other_message(void **state)
 {
 	struct nlmsghdr *message = link_begin(IFF_UP);
@@ -99,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_a_vlan),
+		cmocka_unit_test(neighbors_that_are_news),
 		cmocka_unit_test(reads_no_vlan_of_another_kind),
 		cmocka_unit_test(reads_no_other_message),
 	};
