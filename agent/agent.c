@@ -473,11 +473,12 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 	agent->shared.owners = calloc(sa_count, sizeof(*agent->shared.owners));
 	agent->shared.workers = agent->workers;
 	agent->shared.reassembly = reassembly_new();
+	agent->shared.host_fragments = reassembly_new();
 	agent->shared.find_spi = agent_find_spi;
 	agent->shared.find_spi_context = agent->sadb;
 	agent->shared.acquire_told_ns = calloc(tunnel_count, sizeof(*agent->shared.acquire_told_ns));
 	if (agent->shared.replay_locks && agent->shared.owners && agent->shared.acquire_told_ns &&
-		agent->shared.reassembly)
+		agent->shared.reassembly && agent->shared.host_fragments)
 		return 0;
 	snprintf(error, 256, "out of memory");
 	return -ENOMEM;
@@ -778,6 +779,7 @@ void agent_stop(struct agent *agent)
 	free(agent->shared.board);
 	free(agent->shared.acquire_told_ns);
 	reassembly_free(agent->shared.reassembly);
+	reassembly_free(agent->shared.host_fragments);
 	sadb_close(agent->sadb);
 	capture_close(agent->capture);
 	dataplane_close(agent->dataplane);

@@ -24,6 +24,8 @@
 #define META_REFUSED 0xffu
 /* One that comes from the worker itself: a dummy packet for tunnel `index`. */
 #define META_DUMMY_OUT 0xfeu
+/* One that comes from the host device: a fragment whose packet is to be judged as a whole. */
+#define META_HOST_FRAGMENT 0xfdu
 
 struct frame {
 	uint8_t *chunk; /* start of the buffer */

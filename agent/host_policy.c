@@ -91,3 +91,14 @@ enum drop_reason host_flows_judge(struct host_flows *flows, const struct inner *
 		return DROP_POLICY_NONE;
 	return host_flows_ask(flows, inner, tunnel);
 }
+
+bool host_fragment_needs_whole(struct host_policy *policy, const struct inner *fragment)
+{
+	struct inner later = *fragment;
+	uint32_t tunnel;
+
+	later.later_fragment = true;
+	later.ports_known = false;
+	later.source_port = later.destination_port = 0;
+	return policy->ask(policy, &later, &tunnel) == DROP_FRAGMENT_PORTS;
+}

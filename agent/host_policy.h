@@ -50,6 +50,9 @@ struct host_flows {
 
 /* The policies' answer for a packet, remembered. */
 enum drop_reason host_flows_ask(struct host_flows *flows, const struct inner *inner, uint32_t *tunnel);
+/* Of a first fragment: do policies tell packets to its destination by ports, which later fragments lack? Then the whole
+ * packet is to be asked about. */
+bool host_fragment_needs_whole(struct host_policy *policy, const struct inner *fragment);
 /* The fate of a packet of the host: DROP_NONE and its tunnel, or why it dies. */
 enum drop_reason host_flows_judge(struct host_flows *flows, const struct inner *inner, uint32_t *tunnel);
 

@@ -13,8 +13,6 @@ enum drop_reason in_ah(struct worker *worker, struct frame *frame);
 enum drop_reason in_icmp(struct worker *worker, struct frame *frame);
 /* META_FRAGMENT_IN: kept until its packet is whole, which then begins as if it had come so. */
 enum drop_reason in_fragment(struct worker *worker, struct frame *frame);
-/* About once a second: give up fragments whose time is over, and count what died among them. */
-void in_sweep_fragments(struct worker *worker);
 /* Opened and well marked: where it goes from here. Fate as in worker.h. */
 enum drop_reason in_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job);
 

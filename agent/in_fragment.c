@@ -3,7 +3,7 @@
 #include "agent/ah.h"
 #include "agent/in.h"
 #include "agent/inner.h"
-#include "agent/reassembly.h"
+#include "agent/join.h"
 #include "agent/wire.h"
 
 #include <netinet/in.h>
@@ -61,38 +61,6 @@ static enum drop_reason fragment_find_sa(struct worker *worker, struct frame *fr
 	return frame->meta.index == SA_NONE ? DROP_SPI_UNKNOWN : DROP_NONE;
 }
 
-/* The packet into `frame`: its own buffer if that is long enough. */
-static bool fragment_room(struct worker *worker, struct frame *frame, uint32_t len)
-{
-	struct frame larger = {0};
-
-	if (FRAME_HEADROOM + len + FRAME_TAILROOM <= frame->size)
-		return true;
-	if (!frame_alloc(&worker->cache, &larger, len))
-		return false;
-	chunk_give(&worker->cache, frame->chunk);
-	*frame = larger;
-	return true;
-}
-
-/* Under the table's lock. On DROP_NONE `*whole` says whether the frame is now a whole packet; if not, it is no longer
- * needed. */
-static enum drop_reason fragment_join(struct worker *worker, struct frame *frame, bool *whole)
-{
-	struct reassembly_packet *packet;
-	enum drop_reason reason = reassembly_add(worker->shared->reassembly, frame, worker->now_ns, &packet);
-
-	*whole = packet != NULL;
-	if (!packet)
-		return reason;
-	if (fragment_room(worker, frame, reassembly_len(packet)))
-		reassembly_write(packet, frame);
-	else
-		reason = DROP_NO_FRAME;
-	reassembly_release(packet);
-	return reason;
-}
-
 enum drop_reason in_fragment(struct worker *worker, struct frame *frame)
 {
 	struct reassembly *table = worker->shared->reassembly;
@@ -101,32 +69,11 @@ enum drop_reason in_fragment(struct worker *worker, struct frame *frame)
 
 	if (!table || !worker->shared->find_spi)
 		return DROP_ESP_FRAGMENT;
-	pthread_mutex_lock(&table->lock);
-	reason = fragment_join(worker, frame, &whole);
-	pthread_mutex_unlock(&table->lock);
-	if (reason)
+	reason = join_fragment(worker, table, frame, &whole);
+	if (reason || !whole)
 		return reason;
-	if (!whole) {
-		chunk_give(&worker->cache, frame->chunk);
-		return DROP_NONE;
-	}
 	reason = fragment_find_sa(worker, frame);
 	if (reason)
 		return reason;
 	return frame->meta.kind == META_AH_IN ? in_ah(worker, frame) : in_begin(worker, frame);
-}
-
-void in_sweep_fragments(struct worker *worker)
-{
-	struct reassembly *table = worker->shared->reassembly;
-	struct reassembly_lost lost;
-
-	if (!table)
-		return;
-	pthread_mutex_lock(&table->lock);
-	reassembly_sweep(table, worker->now_ns, &lost);
-	pthread_mutex_unlock(&table->lock);
-	worker_count_lost(worker, DROP_REASSEMBLY_FULL, lost.full);
-	worker_count_lost(worker, DROP_REASSEMBLY_TIMEOUT, lost.timeout);
-	worker_count_lost(worker, DROP_REASSEMBLY_BAD, lost.bad);
 }

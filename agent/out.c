@@ -125,14 +125,15 @@ static bool out_divisible(const struct sa_context *ctx, const struct inner *inne
 }
 
 /* May a packet that is too big be sealed whole, and the outer one be cut (RFC 4303 3.3.4)? In transport mode there is
- * no other way; in a tunnel it is for what must not be cut itself, if the tunnel clears don't-fragment; for what every
- * IPv6 sender may count on (RFC 2473 7.1); and for what the tunnel does not take in pieces. */
-static bool out_whole(const struct sa_context *ctx, const struct inner *inner)
+ * no other way; of IPv6 that is for what the host itself had cut. In a tunnel it is for what must not be cut itself, if
+ * the tunnel clears don't-fragment; for what every IPv6 sender may count on (RFC 2473 7.1); and for what the tunnel
+ * does not take in pieces. */
+static bool out_whole(const struct sa_context *ctx, const struct frame *frame, const struct inner *inner)
 {
 	if (inner->family == 6 && inner->len <= INNER_IPV6_MTU_MIN)
 		return ctx->outer_family == 6 || ctx->tunnel.options.df != DF_SET;
 	if (ctx->sa.mode == SA_TRANSPORT)
-		return !inner->dont_fragment;
+		return inner->family == 4 ? !inner->dont_fragment : frame->meta.flags & META_FRAGMENT;
 	if (inner->dont_fragment)
 		return ctx->tunnel.options.df == DF_CLEAR;
 	return ctx->tunnel.options.df != DF_SET && !out_divisible(ctx, inner);
@@ -237,8 +238,10 @@ static enum drop_reason out_protect(
 	struct worker *worker, struct frame *frame, struct inner *inner, struct sa_slot *slot, uint32_t mtu)
 {
 	bool transit = !(frame->meta.flags & META_FROM_HOST), large = inner->len > mtu;
-	bool whole = large && out_whole(&slot->context, inner);
+	bool whole = large && out_whole(&slot->context, frame, inner);
 
+	if (inner->fragment && !transit && slot->context.sa.mode == SA_TRANSPORT)
+		return out_join(worker, frame);
 	if (transit && inner->ttl <= 1) {
 		out_tell_sender(worker, ICMP_TTL_EXPIRED, frame, inner, 0);
 		return DROP_TTL_EXPIRED;
@@ -261,7 +264,7 @@ static enum drop_reason out_protect(
 }
 
 /* Which SA carries the packet's tunnel now, and how much; known then for the packets behind it. */
-static enum drop_reason out_first(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel)
+enum drop_reason out_tunnel(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel)
 {
 	enum drop_reason reason;
 	struct sa_slot *slot;
@@ -296,7 +299,7 @@ enum drop_reason out_begin(struct worker *worker, struct frame *frame)
 	if (!inner_parse(frame->data, frame->len, &inner))
 		return DROP_PACKET_MALFORMED;
 	if (!way->slot || way->key != frame->meta.index)
-		return out_first(worker, frame, &inner, frame->meta.index);
+		return out_tunnel(worker, frame, &inner, frame->meta.index);
 	return out_protect(worker, frame, &inner, way->slot, way->mtu);
 }
 
@@ -321,7 +324,7 @@ static enum held_fate out_judge(void *context, uint64_t key, struct frame *frame
 		if (index == SA_NONE && !expired)
 			return HELD_KEEP;
 		if (index != SA_NONE && inner_parse(frame->data, frame->len, &inner))
-			reason = out_first(worker, frame, &inner, (uint32_t)key);
+			reason = out_tunnel(worker, frame, &inner, (uint32_t)key);
 	}
 	if (reason)
 		worker_drop(worker, frame, reason);

@@ -8,6 +8,11 @@
 /* META_PLAIN_OUT: frame->data is the link header. On DROP_NONE it has joined the bundle of packets to seal, or waits.
  */
 enum drop_reason out_begin(struct worker *worker, struct frame *frame);
+/* A fragment that the host made of a packet (META_HOST_FRAGMENT, or one for an SA in transport mode; RFC 4303 3.3.4:
+ * ESP is applied to whole packets): kept until the packet is whole, which is then judged by the policies. */
+enum drop_reason out_join(struct worker *worker, struct frame *frame);
+/* frame->data is the IP header of a whole packet for `tunnel`, its parse in `inner`. */
+enum drop_reason out_tunnel(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel);
 /* Sealed: on its way to the peer. Fate as in worker.h. */
 enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job);
 /* META_DUMMY_OUT: a dummy packet of frame->len bytes. As out_begin, but it waits for nothing. */

@@ -37,18 +37,31 @@ static void tun_refuse(struct tun_queue *queue, enum drop_reason reason)
 	queue->meta = (struct packet_meta){.kind = META_REFUSED, .flags = META_FROM_HOST, .index = reason};
 }
 
+/* Is the fragment, judged by itself for `reason`, to be judged with the others of its packet? */
+static bool tun_wants_whole(const struct tun_queue *queue, const struct inner *fragment, enum drop_reason reason)
+{
+	if (fragment->later_fragment)
+		return reason == DROP_FRAGMENT_PORTS;
+	return host_fragment_needs_whole(queue->flows.policy, fragment);
+}
+
 /* What becomes of the packet of `len` bytes in the buffer. */
 static void tun_judge(struct tun_queue *queue, const struct virtio_net_hdr *header, uint32_t len)
 {
 	enum drop_reason reason;
 	struct inner inner;
 	uint32_t tunnel = TUNNEL_NONE;
+	bool whole = true;
 
 	if (!inner_parse(queue->buffer, len, &inner) || !gso_begin(&queue->gso, header, queue->buffer, &inner)) {
 		tun_refuse(queue, DROP_PACKET_MALFORMED);
 		return;
 	}
 	reason = host_flows_judge(&queue->flows, &inner, &tunnel);
+	if (inner.fragment && tun_wants_whole(queue, &inner, reason)) {
+		whole = false;
+		reason = DROP_NONE;
+	}
 	if (!reason && gso_piece_max(&queue->gso) > JUMBO_DATA_MAX)
 		reason = DROP_TOO_BIG;
 	if (reason) {
@@ -56,7 +69,7 @@ static void tun_judge(struct tun_queue *queue, const struct virtio_net_hdr *head
 		return;
 	}
 	queue->meta = (struct packet_meta){
-		.kind = META_PLAIN_OUT,
+		.kind = whole ? META_PLAIN_OUT : META_HOST_FRAGMENT,
 		.flags = (uint8_t)(META_FROM_HOST | (inner.fragment ? META_FRAGMENT : 0)),
 		.family = inner.family,
 		.protocol = inner.protocol,

@@ -6,6 +6,7 @@
 #include "agent/esp_seal.h"
 #include "agent/forward.h"
 #include "agent/in.h"
+#include "agent/join.h"
 #include "agent/out.h"
 
 #define SWEEP_NS       NS_PER_S
@@ -154,6 +155,8 @@ static void turn_begin(struct worker *worker, struct frame *frames, uint32_t cou
 			reason = out_begin(worker, frame);
 		else if (frame->meta.kind == META_DUMMY_OUT)
 			reason = out_dummy(worker, frame);
+		else if (frame->meta.kind == META_HOST_FRAGMENT)
+			reason = out_join(worker, frame);
 		else if (frame->meta.kind == META_REFUSED)
 			reason = (enum drop_reason)frame->meta.index;
 		else
@@ -266,7 +269,8 @@ static void turn_sweep(struct worker *worker)
 	if (worker->now_ns - worker->swept_ns < SWEEP_NS)
 		return;
 	worker_sweep(worker);
-	in_sweep_fragments(worker);
+	join_sweep(worker, worker->shared->reassembly);
+	join_sweep(worker, worker->shared->host_fragments);
 }
 
 uint32_t worker_turn(struct worker *worker, uint64_t now_ns)

@@ -48,6 +48,9 @@ struct worker_shared {
 	_Atomic uint64_t *owners;
 	struct lend_board *board;      /* NULL: no worker does another one's ciphers */
 	struct reassembly *reassembly; /* NULL: fragments of protected packets are dropped */
+	/* The host's own fragments, which strangers' cannot crowd out. NULL: dropped where only whole packets will do.
+	 */
+	struct reassembly *host_fragments;
 	/* The SA index of an inbound SPI, SA_NONE without one; for packets that XDP could not look up. Any thread. */
 	uint32_t (*find_spi)(void *context, const struct spi_key *key);
 	void *find_spi_context;

@@ -19,6 +19,23 @@
 #define VERDICT_PASS	(-1)
 #define VERDICT_CAPTURE DROP_NONE
 
+#define FRAGMENTS_MAX	1024u
+#define FRAGMENT_AGE_NS 1000000000ull /* this host sends the rest of a packet at once */
+
+struct fragment_verdict {
+	__u64 since_ns;
+	__s32 verdict;
+	__u32 reserved;
+};
+
+/* Private to this program: what became of the first fragments of packets, which alone have ports. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRAGMENTS_MAX);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_verdict);
+} fragments SEC(".maps");
+
 /* `len` bytes at `off` behind the start of the network header. */
 static __always_inline int packet_load(struct __sk_buff *skb, __u32 off, void *out, __u32 len)
 {
@@ -33,7 +50,9 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *pack
 		return PARSE_MALFORMED;
 	packet->family = 4;
 	packet->protocol = ip.protocol;
+	packet->fragment = !!(ip.frag_off & bpf_htons(IPV4_MF | IPV4_OFFSET));
 	packet->later = !!(ip.frag_off & bpf_htons(IPV4_OFFSET));
+	packet->fragment_id = ip.id;
 	packet->payload_off = ip.ihl * 4;
 	addr16_from_v4(&packet->source, ip.saddr);
 	addr16_from_v4(&packet->destination, ip.daddr);
@@ -52,7 +71,11 @@ static __always_inline int parse_ipv6_ext(struct __sk_buff *skb, struct packet *
 			return PARSE_MALFORMED;
 		packet->protocol = ext.next;
 		packet->payload_off += protocol == IPPROTO_FRAGMENT ? sizeof(ext) : (ext.len + 1) * 8;
-		if (protocol == IPPROTO_FRAGMENT && ext.fragment & bpf_htons(IPV6_FRAG_OFFSET)) {
+		if (protocol != IPPROTO_FRAGMENT)
+			continue;
+		packet->fragment = !!(ext.fragment & bpf_htons(IPV6_FRAG_OFFSET | IPV6_FRAG_MORE));
+		packet->fragment_id = ext.id;
+		if (ext.fragment & bpf_htons(IPV6_FRAG_OFFSET)) {
 			packet->later = 1;
 			return PARSE_OK;
 		}
@@ -129,19 +152,11 @@ static __always_inline int carries_tunnels(const struct packet *packet)
 	return bpf_map_lookup_elem(&local_addr, &packet->source) != NULL;
 }
 
-static __always_inline int decide(struct __sk_buff *skb)
+static __always_inline int judge(const struct packet *packet)
 {
 	struct policy_question q = {};
-	struct packet packet = {};
-	int parsed = parse_skb(skb, &packet);
 
-	if (parsed == PARSE_NOT_IP)
-		return VERDICT_PASS;
-	if (parsed == PARSE_MALFORMED)
-		return DROP_PACKET_MALFORMED;
-	if (destination_special(&packet) || neighbor_discovery(&packet) || carries_tunnels(&packet))
-		return VERDICT_PASS;
-	switch (policy_ask_outbound(&packet, &q)) {
+	switch (policy_ask_outbound(packet, &q)) {
 	case POLICY_PROTECT:
 		return VERDICT_CAPTURE;
 	case POLICY_DISCARD:
@@ -153,6 +168,36 @@ static __always_inline int decide(struct __sk_buff *skb)
 	default:
 		return VERDICT_PASS;
 	}
+}
+
+/* A later fragment goes the way of the first one, which the kernel sends before it (RFC 4301 7.3). */
+static __always_inline int judge_fragment(const struct packet *packet)
+{
+	struct fragment_verdict *known, now = {.since_ns = bpf_ktime_get_ns()};
+	struct fragment_key key;
+
+	fragment_key_of(packet, &key);
+	if (packet->later) {
+		known = bpf_map_lookup_elem(&fragments, &key);
+		return known && now.since_ns - known->since_ns < FRAGMENT_AGE_NS ? known->verdict : judge(packet);
+	}
+	now.verdict = judge(packet);
+	bpf_map_update_elem(&fragments, &key, &now, BPF_ANY);
+	return now.verdict;
+}
+
+static __always_inline int decide(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	int parsed = parse_skb(skb, &packet);
+
+	if (parsed == PARSE_NOT_IP)
+		return VERDICT_PASS;
+	if (parsed == PARSE_MALFORMED)
+		return DROP_PACKET_MALFORMED;
+	if (destination_special(&packet) || neighbor_discovery(&packet) || carries_tunnels(&packet))
+		return VERDICT_PASS;
+	return packet.fragment ? judge_fragment(&packet) : judge(&packet);
 }
 
 SEC("tc")

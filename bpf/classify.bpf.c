@@ -44,13 +44,6 @@ struct {
 	__type(value, struct event_gate);
 } event_gates SEC(".maps");
 
-struct fragment_key {
-	struct addr16 source;
-	struct addr16 destination;
-	__be32 id;
-	__u32 family;
-};
-
 /* Private to this program: packets of ESP in UDP whose first fragment was seen, and when. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -185,14 +178,6 @@ static __always_inline int fragment_in(const struct packet *packet, struct packe
 	meta_set(meta, packet, META_FRAGMENT_IN, packet->fragment_off);
 	meta->index = SA_NONE;
 	return VERDICT_REDIRECT;
-}
-
-static __always_inline void fragment_key_of(const struct packet *packet, struct fragment_key *key)
-{
-	key->source = packet->source;
-	key->destination = packet->destination;
-	key->id = packet->fragment_id;
-	key->family = packet->family;
 }
 
 /* The first fragment of a datagram to port 4500 says what the later ones are: they have no port. */

@@ -74,6 +74,22 @@ static __always_inline void addr16_from_v4(struct addr16 *out, __be32 addr)
 	words[3] = addr;
 }
 
+/* What the fragments of one packet have in common. */
+struct fragment_key {
+	struct addr16 source;
+	struct addr16 destination;
+	__be32 id;
+	__u32 family;
+};
+
+static __always_inline void fragment_key_of(const struct packet *packet, struct fragment_key *key)
+{
+	key->source = packet->source;
+	key->destination = packet->destination;
+	key->id = packet->fragment_id;
+	key->family = packet->family;
+}
+
 /* The headers that RFC 4301 4.4.1.1 steps over to find the next layer protocol. AH and ESP are next layer protocols. */
 static __always_inline int ipv6_ext_known(__u8 protocol)
 {

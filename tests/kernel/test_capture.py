@@ -85,3 +85,24 @@ def test_every_truncation_is_judged(egress):
     data = bytes(eth(IPv6(src=SELF6, dst=PEER6), IPv6ExtHdrDestOpt(), TCP()))
     for cut in range(14 + 40, len(data)):
         assert fate(egress, data[:cut]) in ("redirect", "PACKET_MALFORMED")
+
+
+def fragments(number, port):
+    """First and second fragment of packet `number` to a TCP port; 80 to 90 are protected."""
+    return [eth(inner("10.1.0.5", "10.4.0.5", id=number, flags="MF"), TCP(dport=port), Raw(b"x" * 4)),
+            eth(inner("10.1.0.5", "10.4.0.5", id=number, frag=3, proto=TCP_), PLAIN)]
+
+
+def test_fragments_follow_the_first(egress):
+    """Where ports decide, the first fragment does so for all of its packet, and for no other packet's."""
+    for number, port, expected in ((700, 80, "redirect"), (701, 91, "pass")):
+        first, second = fragments(number, port)
+        assert fate(egress, second) == "FRAGMENT_PORTS"
+        assert fate(egress, first) == fate(egress, second) == fate(egress, second) == expected
+    assert fate(egress, fragments(702, 80)[1]) == "FRAGMENT_PORTS"
+
+
+def test_fragments_follow_the_first_in_ipv6(egress):
+    def fragment(number, offset, payload):
+        return eth(IPv6(src=SELF6, dst=PEER6), IPv6ExtHdrFragment(id=number, offset=offset, m=not offset), payload)
+    assert fate(egress, fragment(5, 0, TCP(dport=80))) == fate(egress, fragment(5, 4, PLAIN)) == "redirect"

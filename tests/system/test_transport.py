@@ -145,8 +145,8 @@ class Wire:
         return any(text in frame for frame in self.frames)
 
 
-def no_loss(h):
-    allowed = ("POLICY_NONE", "TX_FULL")
+def no_loss(h, *more):
+    allowed = ("POLICY_NONE", "TX_FULL", *more)
     bad = {reason: n for reason, n in h.drops().items() if reason.split()[1] not in allowed}
     assert not bad, bad
 
@@ -374,4 +374,32 @@ def test_first_packet(kind, version):
             assert h.tcp(MARKER) == MARKER
         assert h.a.is_up() and Wire(seen).clear == []
         assert tcp_counter(h.s.site.a, "TCPSynRetrans") == 0
+        no_loss(h)
+
+
+@pytest.mark.parametrize("name,version", [("esp", 4), ("esp", 6), ("esp-cbc", 4), ("ah", 4), ("ah", 6)])
+def test_datagrams_larger_than_the_path(name, version):
+    """What the host cuts is protected whole (RFC 4303 3.3.4) and cut anew; of what is not protected every fragment passes."""
+    with hosts(version, **FORMS[name]) as h:
+        seen = h.capture()
+        with h.echo(), h.echo(OTHER):
+            for size in (1400, 1452, 1472, 1473, 2000, 4000, 9000, 15000):
+                text = os.urandom(size)
+                # The first that does not fit is lost, and teaches both hosts the path MTU.
+                assert h.udp(text, tries=3, seconds=1) == text, f"{size} bytes"
+                assert h.udp(text, OTHER) == text, f"{size} bytes in clear"
+        wire = Wire(seen)
+        assert wire.clear == [] and wire.fragments > 40
+        assert max(len(frame) - 14 for frame in wire.frames) <= 1500
+        no_loss(h, "TOO_BIG")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_all_large_datagrams(version):
+    """The same by a route."""
+    with hosts(version, None) as h, h.echo():
+        for size in (1300, 1472, 4000, 15000):
+            text = os.urandom(size)
+            assert h.udp(text) == text, f"{size} bytes"
+        assert h.ping(size=4000).lost == 0
         no_loss(h)

@@ -305,6 +305,29 @@ static void flows_are_remembered(void **state)
 	give_back(lab, frames, 2);
 }
 
+/* Fragments of a packet that is told by its ports go on to be joined, the first one too. */
+static void fragments_are_judged_together(void **state)
+{
+	struct lab *lab = *state;
+	struct frame frames[PORT_BATCH];
+	uint8_t packet[100];
+	uint32_t len = packet_make(packet, IPPROTO_UDP, 20, 1000);
+
+	lab->policy.reason = DROP_FRAGMENT_PORTS;
+	for (unsigned first = 0; first < 2; first++) {
+		packet[6] = first ? 0x20 : 0, packet[7] = first ? 0 : 3;
+		ipv4_checksum(packet);
+		host_sends(lab, packet, len, 0);
+	}
+	assert_int_equal(receive(lab, frames), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(frames[i].meta.kind, META_HOST_FRAGMENT);
+		assert_int_equal(frames[i].meta.flags, META_FROM_HOST | META_FRAGMENT);
+		assert_int_equal(frames[i].len, len);
+	}
+	give_back(lab, frames, 2);
+}
+
 /* No memory: the packet is gone and counted, and the queue goes on. */
 static void no_chunks(void **state)
 {
@@ -407,6 +430,7 @@ int main(void)
 		TEST(long_pieces),
 		TEST(never_a_tunnels),
 		TEST(flows_are_remembered),
+		TEST(fragments_are_judged_together),
 		TEST(no_chunks),
 		TEST(to_the_host),
 		TEST(sending_without_flush),
