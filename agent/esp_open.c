@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/esp_open.h"
 
+#include "agent/base/own.h"
 #include "agent/outer.h"
 #include "agent/replay.h"
 #include "agent/selector.h"
@@ -140,35 +141,42 @@ void esp_open_mark(struct sa_context *ctx, const struct frame *frames, const str
 			sa_context_count_drop(ctx, reasons[i]);
 }
 
-/* Padding of few bytes, by one load: before the text stands at least the ESP header. */
+/* Padding is 1, 2, 3 ... (RFC 4303 2.4). What fits into the last TRAILER_WORD bytes is seen at one look: before the
+ * text stands at least the ESP header. */
 static bool padding_good(const uint8_t *end, uint32_t padding)
 {
-	uint32_t shift = 8 * (TRAILER_WORD - ESP_TRAILER_LEN - padding);
-	uint64_t mask = ((UINT64_C(1) << 8 * padding) - 1) << shift, last;
+	static const struct {
+		uint64_t bytes, mask; /* little-endian, with the trailer at the top */
+	} known[TRAILER_WORD - ESP_TRAILER_LEN + 1] = {
+		{0, 0},
+		{UINT64_C(0x010000000000), UINT64_C(0xff0000000000)},
+		{UINT64_C(0x020100000000), UINT64_C(0xffff00000000)},
+		{UINT64_C(0x030201000000), UINT64_C(0xffffff000000)},
+		{UINT64_C(0x040302010000), UINT64_C(0xffffffff0000)},
+		{UINT64_C(0x050403020100), UINT64_C(0xffffffffff00)},
+		{UINT64_C(0x060504030201), UINT64_C(0xffffffffffff)},
+	};
+	const uint8_t *at = end - ESP_TRAILER_LEN - padding;
+	uint64_t last;
 
-	memcpy(&last, end - TRAILER_WORD, sizeof(last));
-	return ((le64toh(last) ^ UINT64_C(0x060504030201) << shift) & mask) == 0;
+	if (padding < ARRAY_LEN(known)) {
+		memcpy(&last, end - TRAILER_WORD, sizeof(last));
+		return ((le64toh(last) ^ known[padding].bytes) & known[padding].mask) == 0;
+	}
+	for (uint32_t i = 0; i < padding; i++)
+		if (at[i] != i + 1)
+			return false;
+	return true;
 }
 
-/* Take padding and trailer off (RFC 4303 2.4). Padding is 1, 2, 3 ... */
+/* Take padding and trailer off. */
 static enum drop_reason take_trailer(struct frame *frame, uint8_t *next_header)
 {
 	const uint8_t *end = frame->data + frame->len;
-	uint32_t padding = end[-2], checked = 0;
-	const uint8_t *at;
+	uint32_t padding = end[-2];
 
-	if (padding + ESP_TRAILER_LEN > frame->len)
+	if (padding + ESP_TRAILER_LEN > frame->len || !padding_good(end, padding))
 		return DROP_PADDING_BAD;
-	at = end - ESP_TRAILER_LEN - padding;
-	if (padding <= TRAILER_WORD - ESP_TRAILER_LEN) {
-		if (!padding_good(end, padding))
-			return DROP_PADDING_BAD;
-		checked = padding;
-	}
-	for (uint32_t i = checked; i < padding; i++) {
-		if (at[i] != i + 1)
-			return DROP_PADDING_BAD;
-	}
 	*next_header = end[-1];
 	frame->len -= padding + ESP_TRAILER_LEN;
 	return DROP_NONE;
@@ -214,7 +222,7 @@ static enum drop_reason open_end(
 	if (reason == DROP_NONE)
 		reason = transport ? join_header(ctx, frame, ip, &place, next_header, inner)
 				   : outer_take_inner(frame, next_header, inner);
-	if (reason == DROP_NONE && !selector_match_in(&ctx->tunnel, inner))
+	if (reason == DROP_NONE && !selector_pair_match_in(&ctx->selectors, &ctx->tunnel, inner))
 		reason = DROP_SELECTOR_MISMATCH;
 	if (reason == DROP_NONE && !transport && ctx->tunnel.options.ecn == ECN_NORMAL)
 		reason = outer_merge_ecn(frame->data, inner, traffic_class);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define NEXTHOP_CACHE_SIZE 1024u
 #define NEXTHOP_LIFE_NS                                                                                                \
@@ -67,9 +68,6 @@ struct nexthop_cache {
 	struct nexthop_entry entries[NEXTHOP_CACHE_SIZE];
 };
 
-/* Valid until the next call. Never NULL. */
-const struct next_hop *nexthop_find(
-	struct nexthop_cache *cache, const struct addr16 *destination, bool outer, uint64_t now_ns);
 /* The entry behind an answer of nexthop_find. */
 static inline struct nexthop_entry *nexthop_entry_of(const struct next_hop *hop)
 {
@@ -87,6 +85,26 @@ static inline const struct next_hop *nexthop_at(struct nexthop_place *place, str
 	if (now_ns >= place->until_ns || place->epoch != atomic_load_explicit(cache->epoch, memory_order_acquire))
 		nexthop_ask(place, cache, destination, outer, now_ns);
 	return &place->hop;
+}
+
+/* Valid until the next call. Never NULL. */
+static inline const struct next_hop *nexthop_find(
+	struct nexthop_cache *cache, const struct addr16 *destination, bool outer, uint64_t now_ns)
+{
+	struct nexthop_entry *entry;
+	uint64_t words[2], known[2], hash;
+
+	memcpy(words, destination->bytes, sizeof(words));
+	hash = (words[0] ^ words[1] ^ outer) * UINT64_C(0x9e3779b97f4a7c15);
+	entry = &cache->entries[(uint32_t)(hash >> 32) % NEXTHOP_CACHE_SIZE];
+	memcpy(known, entry->destination.bytes, sizeof(known));
+	if (entry->outer != outer || known[0] != words[0] || known[1] != words[1]) {
+		entry->outer = outer;
+		entry->destination = *destination;
+		entry->policies = 0;
+		entry->place.until_ns = 0;
+	}
+	return nexthop_at(&entry->place, cache, destination, outer, now_ns);
 }
 
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define IPV4_FRAGMENT (WIRE_IPV4_MF | WIRE_IPV4_OFFSET)
-#define ECN_MASK      0x03u
 #define ECN_NOT_ECT   0u
 #define ECN_ECT1      1u
 #define ECN_CE	      3u
@@ -117,26 +116,7 @@ void outer_source(const struct frame *frame, struct addr16 *source)
 	memcpy(source->bytes + 12, ip + 12, 4);
 }
 
-uint8_t outer_class(const struct frame *frame)
-{
-	const uint8_t *ip = frame->data + frame->meta.l3_off;
-
-	if (frame->meta.family == 4)
-		return ip[1];
-	return (uint8_t)(ip[0] << 4 | ip[1] >> 4);
-}
-
 /* ---- and what becomes of the inner packet --------------------------------------------------------------------- */
-
-enum drop_reason outer_take_inner(struct frame *frame, uint8_t next_header, struct inner *inner)
-{
-	if (next_header != IPPROTO_IPIP && next_header != IPPROTO_IPV6)
-		return DROP_NEXT_HEADER_BAD;
-	if (!inner_parse(frame->data, frame->len, inner) || inner->family != (next_header == IPPROTO_IPIP ? 4 : 6))
-		return DROP_INNER_MALFORMED;
-	frame->len = inner->len;
-	return DROP_NONE;
-}
 
 static void set_ecn(uint8_t *packet, struct inner *inner, uint8_t ecn)
 {
@@ -152,7 +132,7 @@ static void set_ecn(uint8_t *packet, struct inner *inner, uint8_t ecn)
 	checksum_update16(packet + 10, before, packet);
 }
 
-enum drop_reason outer_merge_ecn(uint8_t *packet, struct inner *inner, uint8_t outer_class)
+enum drop_reason outer_merge_ecn_any(uint8_t *packet, struct inner *inner, uint8_t outer_class)
 {
 	uint8_t outer = outer_class & ECN_MASK, ecn = inner->traffic_class & ECN_MASK;
 

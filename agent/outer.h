@@ -12,8 +12,11 @@
 #include "agent/sa_context.h"
 
 #include <endian.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
+
+#define ECN_MASK 0x03u
 
 /*
  * Write the SA's outer headers at `ip`, of a packet of `len` bytes with them. In IPv4 identification and
@@ -40,12 +43,33 @@ static inline void outer_finish4(uint8_t *ip, uint64_t seq)
 enum drop_reason outer_check(const struct frame *frame, uint32_t *end);
 /* After outer_check. */
 void outer_source(const struct frame *frame, struct addr16 *source);
-uint8_t outer_class(const struct frame *frame);
+static inline uint8_t outer_class(const struct frame *frame)
+{
+	const uint8_t *ip = frame->data + frame->meta.l3_off;
+
+	if (frame->meta.family == 4)
+		return ip[1];
+	return (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+}
 
 /* frame->data is what the tunnel carried, as `next_header` says: parse it, and cut off what was put behind it to hide
  * its length (RFC 4303 2.7). */
-enum drop_reason outer_take_inner(struct frame *frame, uint8_t next_header, struct inner *inner);
+static inline enum drop_reason outer_take_inner(struct frame *frame, uint8_t next_header, struct inner *inner)
+{
+	if (next_header != IPPROTO_IPIP && next_header != IPPROTO_IPV6)
+		return DROP_NEXT_HEADER_BAD;
+	if (!inner_parse(frame->data, frame->len, inner) || inner->family != (next_header == IPPROTO_IPIP ? 4 : 6))
+		return DROP_INNER_MALFORMED;
+	frame->len = inner->len;
+	return DROP_NONE;
+}
 /* RFC 6040 4.2, figure 4. */
-enum drop_reason outer_merge_ecn(uint8_t *packet, struct inner *inner, uint8_t outer_class);
+enum drop_reason outer_merge_ecn_any(uint8_t *packet, struct inner *inner, uint8_t outer_class);
+static inline enum drop_reason outer_merge_ecn(uint8_t *packet, struct inner *inner, uint8_t outer_class)
+{
+	/* Not-ECT both, as most packets are: nothing to be done. */
+	return (outer_class | inner->traffic_class) & ECN_MASK ? outer_merge_ecn_any(packet, inner, outer_class)
+							       : DROP_NONE;
+}
 
 #endif

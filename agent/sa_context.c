@@ -112,6 +112,7 @@ int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tu
 	secret_wipe(ctx->sa.integ_key, sizeof(ctx->sa.integ_key));
 	secret_wipe(ctx->sa.salt, sizeof(ctx->sa.salt));
 	ctx->tunnel = *tunnel;
+	selector_pair_init(&ctx->selectors, tunnel);
 	ctx->run = run;
 	ctx->outer_family = local.family;
 	if (local.family == IP_V4)

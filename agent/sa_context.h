@@ -7,6 +7,7 @@
 #ifndef ESPALIER_AGENT_SA_CONTEXT_H
 #define ESPALIER_AGENT_SA_CONTEXT_H
 
+#include "agent/selector.h"
 #include "agent/suite.h"
 #include "bpf/contract.h"
 
@@ -17,9 +18,8 @@
 #define OUTER_HEADERS_MAX 48u /* IPv6 and UDP */
 
 struct sa_context {
-	struct sa sa;	      /* as read, without its keys */
-	struct tunnel tunnel; /* its selectors, as read */
-	struct sa_run *run;   /* borrowed: the map's slot */
+	/* What every packet asks for, in one place. */
+	struct sa_run *run; /* borrowed: the map's slot */
 	const struct esp_suite *suite;
 	struct esp_cipher cipher;
 	/*
@@ -27,6 +27,13 @@ struct sa_context {
 	 * worker after init; NULL: this worker is the only one.
 	 */
 	atomic_flag *replay_lock;
+	/* Since the last flush. */
+	uint64_t packets;
+	uint64_t bytes; /* of inner packets */
+	uint64_t last_use_ns;
+	uint64_t dropped_replay;
+	uint64_t dropped_icv;
+	uint64_t dropped_other;
 	bool alone; /* no other worker holds a context of this SA: its numbers are taken without an atomic operation */
 
 	uint8_t outer_family;		  /* 4 or 6 */
@@ -37,14 +44,10 @@ struct sa_context {
 	uint8_t class_keep;
 	uint8_t class_set;
 	uint32_t carries; /* longest packet that the SA carries now, as the worker found out last; 0: unknown */
+	struct selector_pair selectors; /* of the tunnel, ready to be asked */
 
-	/* Since the last flush. */
-	uint64_t packets;
-	uint64_t bytes; /* of inner packets */
-	uint64_t last_use_ns;
-	uint64_t dropped_replay;
-	uint64_t dropped_icv;
-	uint64_t dropped_other;
+	struct sa sa;	      /* as read, without its keys */
+	struct tunnel tunnel; /* its selectors, as read */
 };
 
 /*

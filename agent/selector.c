@@ -55,3 +55,23 @@ bool selector_match_out(const struct tunnel *tunnel, const struct inner *inner)
 	return fits_any(tunnel->local, tunnel->local_count, inner, inner->source, inner->source_port) &&
 	       fits_any(tunnel->remote, tunnel->remote_count, inner, inner->destination, inner->destination_port);
 }
+
+static bool any_ipv4(const struct selector *selector)
+{
+	return selector->family == 4 && !selector->protocol && selector->port_first == 0 &&
+	       selector->port_last == PORT_ANY_LAST && wire_get32(selector->first) <= wire_get32(selector->last);
+}
+
+void selector_pair_init(struct selector_pair *pair, const struct tunnel *tunnel)
+{
+	const struct selector *local = &tunnel->local[0], *remote = &tunnel->remote[0];
+
+	memset(pair, 0, sizeof(*pair));
+	if (!tunnel->local_count || !tunnel->remote_count || !any_ipv4(local) || !any_ipv4(remote))
+		return;
+	pair->family = 4;
+	pair->local_first = wire_get32(local->first);
+	pair->local_span = wire_get32(local->last) - pair->local_first;
+	pair->remote_first = wire_get32(remote->first);
+	pair->remote_span = wire_get32(remote->last) - pair->remote_first;
+}

@@ -8,12 +8,37 @@
 #define ESPALIER_AGENT_SELECTOR_H
 
 #include "agent/inner.h"
+#include "agent/wire.h"
 #include "bpf/contract.h"
 
 #include <stdbool.h>
 
+/*
+ * A tunnel's first local and remote selector, ready to be asked, if both are of IPv4 and name neither protocol nor
+ * ports: most tunnels have no other. Zeroed: they are not.
+ */
+struct selector_pair {
+	uint8_t family;	      /* 4; 0: matches nothing */
+	uint32_t local_first; /* host order */
+	uint32_t local_span;  /* last less first */
+	uint32_t remote_first;
+	uint32_t remote_span;
+};
+
+void selector_pair_init(struct selector_pair *pair, const struct tunnel *tunnel);
+
 /* A packet that came out of the tunnel: destination is local, source is remote. */
 bool selector_match_in(const struct tunnel *tunnel, const struct inner *inner);
+/* The same, asking first what was made of the tunnel by selector_pair_init. */
+static inline bool selector_pair_match_in(
+	const struct selector_pair *pair, const struct tunnel *tunnel, const struct inner *inner)
+{
+	if (inner->family == 4 && pair->family == 4 &&
+		wire_get32(inner->destination) - pair->local_first <= pair->local_span &&
+		wire_get32(inner->source) - pair->remote_first <= pair->remote_span)
+		return true;
+	return selector_match_in(tunnel, inner);
+}
 /* A packet that is to go into it: source is local, destination is remote. */
 bool selector_match_out(const struct tunnel *tunnel, const struct inner *inner);
 

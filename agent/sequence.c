@@ -19,7 +19,7 @@ void sequence_unlock(const struct sa_context *ctx)
 		atomic_flag_clear_explicit(ctx->replay_lock, memory_order_release);
 }
 
-enum drop_reason sequence_check(const struct sa_context *ctx, uint32_t low, uint64_t *seq)
+enum drop_reason sequence_check_any(const struct sa_context *ctx, uint32_t low, uint64_t *seq)
 {
 	uint32_t bits = ctx->sa.replay_bits;
 	const struct sa_run *run = ctx->run;

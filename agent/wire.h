@@ -3,7 +3,9 @@
 #ifndef ESPALIER_AGENT_WIRE_H
 #define ESPALIER_AGENT_WIRE_H
 
+#include <endian.h>
 #include <stdint.h>
+#include <string.h>
 
 #define WIRE_IPV4_LEN	   20u /* without options */
 #define WIRE_IPV4_LEN_MAX  60u
@@ -21,18 +23,25 @@
 
 static inline uint16_t wire_get16(const uint8_t *at)
 {
-	return (uint16_t)(at[0] << 8 | at[1]);
+	uint16_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return be16toh(value);
 }
 
 static inline uint32_t wire_get32(const uint8_t *at)
 {
-	return (uint32_t)wire_get16(at) << 16 | wire_get16(at + 2);
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return be32toh(value);
 }
 
 static inline void wire_put16(uint8_t *at, uint32_t value)
 {
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
+	uint16_t wire = htobe16((uint16_t)value);
+
+	memcpy(at, &wire, sizeof(wire));
 }
 
 static inline void wire_put32(uint8_t *at, uint32_t value)
