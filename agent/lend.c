@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define HELP_CHUNKS   4u   /* at most, before a helper looks at its own queues */
+#define HELP_SPINS    32u  /* looks for the next one */
 #define SPINS	      256u /* looks at a chunk before the clock is asked */
 #define YIELD_NS      20000u
 #define OWN_SHARE_MAX 4u /* an owner that does more than one of so many jobs itself calls for more help */
@@ -52,10 +53,6 @@ struct lend_board *lend_board_new(void)
 	if (!board)
 		return NULL;
 	memset(board, 0, sizeof(*board));
-	for (uint32_t i = 0; i < WORKERS_MAX; i++) {
-		loan_init(&board->loans[i][LOAN_SEALING], NULL, esp_jobs_seal);
-		loan_init(&board->loans[i][LOAN_OPENING], NULL, esp_jobs_open);
-	}
 	return board;
 }
 
@@ -67,8 +64,8 @@ void lend_init(struct worker *worker)
 	if (!worker->board)
 		return;
 	loans = worker->board->loans[worker->index];
-	loans[LOAN_SEALING].jobs = worker->sealing.jobs;
-	loans[LOAN_OPENING].jobs = worker->opening.jobs;
+	loan_init(&loans[LOAN_SEALING], &worker->sealing, SA_OUT);
+	loan_init(&loans[LOAN_OPENING], &worker->opening, SA_IN);
 }
 
 /* ---- the owner ----------------------------------------------------------------------------------------------- */
@@ -105,16 +102,11 @@ void lend_count(struct worker *worker, const struct bundle *bundle)
 	const struct esp_job *job = &bundle->jobs[bundle->count / 2];
 	uint32_t ns;
 
-	if (!bundle->count || !job->cipher->concurrent)
+	if (!bundle->count)
 		return;
 	ns = job_ns(job->cipher->suite, job->text_len);
 	if (ns >= LEND_JOB_NS_MIN)
 		worker->lending.work_ns += (uint64_t)ns * bundle->count;
-}
-
-void lend_publish(struct worker *worker, struct bundle *bundle, enum loan_kind kind, bool last)
-{
-	bundle->lent = loan_publish(&worker->board->loans[worker->index][kind], bundle->lent, bundle->count, last);
 }
 
 /* The chunk is in another's hands. */
@@ -143,14 +135,15 @@ static void wait_for_helper(struct worker *worker, const struct loan *loan, uint
 void lend_wait(struct worker *worker, struct loan *loan, uint32_t first)
 {
 	while (loan_done(loan, first) == LOAN_OPEN)
-		if (!loan_work(loan, LOAN_DONE_BY_OWNER)) {
+		if (!loan_work(loan))
 			wait_for_helper(worker, loan, first);
-			return;
-		}
+	if (loan_done(loan, first) == LOAN_REFUSED)
+		loan_redo(loan, first);
 }
 
-void lend_close(struct worker *worker, struct bundle *bundle, struct loan *loan)
+void lend_close(struct worker *worker, struct loan *loan)
 {
+	const struct bundle *bundle = loan->bundle;
 	struct lending *lending = &worker->lending;
 	uint32_t helped = 0;
 
@@ -161,7 +154,6 @@ void lend_close(struct worker *worker, struct bundle *bundle, struct loan *loan)
 	lending->jobs += bundle->lent;
 	lending->jobs_by_owner += bundle->lent - helped;
 	loan_close(loan);
-	bundle->lent = 0;
 }
 
 static void set_pressed(struct worker *worker, bool pressed)
@@ -311,29 +303,42 @@ static bool help_offered(struct worker *worker)
 	return true;
 }
 
-static uint32_t help_one(struct lend_board *board, uint32_t owner)
+static uint32_t help_one(struct worker *worker, uint32_t owner)
 {
-	uint32_t done = loan_work(&board->loans[owner][LOAN_OPENING], LOAN_DONE_BY_HELPER);
+	struct loan *loans = worker->board->loans[owner];
+	uint32_t done = loan_help(&loans[LOAN_OPENING], &worker->sas);
 
-	return done ? done : loan_work(&board->loans[owner][LOAN_SEALING], LOAN_DONE_BY_HELPER);
+	return done ? done : loan_help(&loans[LOAN_SEALING], &worker->sas);
 }
 
 /* Each helper begins with another owner. */
-static uint32_t help_any(struct lend_board *board, uint64_t pressed, uint32_t from)
+static uint32_t help_any(struct worker *worker, uint64_t pressed)
 {
 	uint32_t jobs = 0;
 
-	for (uint64_t owners = pressed >> from << from; owners && !jobs; owners &= owners - 1)
-		jobs = help_one(board, (uint32_t)__builtin_ctzll(owners));
+	for (uint64_t owners = pressed >> worker->index << worker->index; owners && !jobs; owners &= owners - 1)
+		jobs = help_one(worker, (uint32_t)__builtin_ctzll(owners));
 	for (uint64_t owners = pressed; owners && !jobs; owners &= owners - 1)
-		jobs = help_one(board, (uint32_t)__builtin_ctzll(owners));
+		jobs = help_one(worker, (uint32_t)__builtin_ctzll(owners));
+	return jobs;
+}
+
+/* A chunk of somebody's, or of the one who publishes it next. */
+static uint32_t help_soon(struct worker *worker, uint64_t pressed)
+{
+	uint32_t jobs = help_any(worker, pressed);
+
+	for (uint32_t i = 0; !jobs && i < HELP_SPINS; i++) {
+		pause_cpu();
+		jobs = help_any(worker, pressed);
+	}
 	return jobs;
 }
 
 uint32_t lend_help(struct worker *worker)
 {
 	uint64_t pressed = atomic_load_explicit(&worker->board->pressed, memory_order_relaxed) & ~worker_bit(worker);
-	uint32_t done = 0;
+	uint32_t done = 0, jobs = 1;
 
 	if (!pressed) {
 		lend_leave(worker);
@@ -341,13 +346,8 @@ uint32_t lend_help(struct worker *worker)
 	}
 	if (!help_offered(worker))
 		return 0;
-	for (uint32_t i = 0; i < HELP_CHUNKS; i++) {
-		uint32_t jobs = help_any(worker->board, pressed, worker->index);
-
-		if (!jobs)
-			break;
-		done += jobs;
-	}
+	for (uint32_t i = 0; i < HELP_CHUNKS && jobs; i++)
+		done += jobs = help_soon(worker, pressed);
 	worker->stat->borrowed += done;
 	if (done)
 		worker->lending.stay_until_ns = worker->now_ns + LEND_STAY_NS;

@@ -92,12 +92,10 @@ void lend_init(struct worker *worker);
 bool lend_wanted(const struct worker *worker, uint32_t count);
 /* A bundle is about to be worked off: count it as work that others could do. */
 void lend_count(struct worker *worker, const struct bundle *bundle);
-/* Publish what has begun and is not yet published. */
-void lend_publish(struct worker *worker, struct bundle *bundle, enum loan_kind kind, bool last);
 /* Returns when the chunk that begins with job `first` is done; the worker does what is left meanwhile. */
 void lend_wait(struct worker *worker, struct loan *loan, uint32_t first);
-/* All published jobs of the bundle are done, and their packets have ended. */
-void lend_close(struct worker *worker, struct bundle *bundle, struct loan *loan);
+/* All published jobs are done, and their packets have ended. */
+void lend_close(struct worker *worker, struct loan *loan);
 /* At the end of the turn: is the worker pressed, is somebody to be woken? */
 void lend_look(struct worker *worker);
 

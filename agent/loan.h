@@ -14,10 +14,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOAN_CHUNK  8u /* jobs claimed at once; of ciphers that work on several at a time twice as many */
-#define LOAN_CHUNKS (BUNDLE_MAX / LOAN_CHUNK)
+#define LOAN_CHUNK     8u /* jobs claimed at once; of ciphers that work on several at a time twice as many */
+#define LOAN_CLAIM_MAX (2 * LOAN_CHUNK)
+#define LOAN_CHUNKS    (BUNDLE_MAX / LOAN_CHUNK)
 
-enum loan_state { LOAN_OPEN, LOAN_DONE_BY_OWNER, LOAN_DONE_BY_HELPER };
+enum loan_state {
+	LOAN_OPEN,
+	LOAN_DONE_BY_OWNER,
+	LOAN_DONE_BY_HELPER,
+	LOAN_REFUSED, /* a helper had claimed it and could not do it */
+};
 
 struct loan {
 	/*
@@ -27,22 +33,25 @@ struct loan {
 	_Alignas(64) _Atomic uint32_t place;
 	_Atomic uint32_t step;				/* jobs of a claim, the owner's choice */
 	_Alignas(64) _Atomic uint8_t done[LOAN_CHUNKS]; /* enum loan_state */
-	_Alignas(64) struct esp_job *jobs;		/* the bundle's; set once */
+	_Alignas(64) struct bundle *bundle;		/* set once, as all that follows */
+	enum sa_direction direction;
 	void (*work)(struct esp_job *jobs, uint32_t count);
 };
 
-/* Nothing is published. `work` is esp_jobs_seal or esp_jobs_open. */
-void loan_init(struct loan *loan, struct esp_job *jobs, void (*work)(struct esp_job *jobs, uint32_t count));
+/* Nothing is published. The bundle's packets are sealed by SAs of direction SA_OUT, or opened. */
+void loan_init(struct loan *loan, struct bundle *bundle, enum sa_direction direction);
 
-/*
- * The owner: publish jobs from `from` (as many are published already, a multiple of LOAN_CHUNK) up to `to`. Gives how
- * many are published now: only whole chunks unless `last`, and none from the first job on whose cipher is not
- * concurrent.
+/* The owner: publish the jobs behind the bundle's first `lent`, and move that on. Only whole chunks unless `last`. */
+void loan_publish(struct loan *loan, bool last);
+
+/* The owner: claim and do one chunk. False: none is left to claim. */
+bool loan_work(struct loan *loan);
+/* A helper: the same. A cipher that is not for several threads at once is not touched; the helper's own one of the same
+ * SA serves instead (`own`, borrowed). Gives the number of jobs done: 0 if none was left, or if it had no such cipher.
  */
-uint32_t loan_publish(struct loan *loan, uint32_t from, uint32_t to, bool last);
-
-/* Claim and do one chunk. Gives the number of jobs done, 0: none is left to claim. */
-uint32_t loan_work(struct loan *loan, enum loan_state by);
+uint32_t loan_help(struct loan *loan, struct sa_table *own);
+/* The owner: do the chunk that begins with job `first`, and was refused. */
+void loan_redo(struct loan *loan, uint32_t first);
 
 /* The owner: is the chunk that begins with job `first` done, and by whom? */
 static inline enum loan_state loan_done(const struct loan *loan, uint32_t first)
@@ -50,7 +59,7 @@ static inline enum loan_state loan_done(const struct loan *loan, uint32_t first)
 	return atomic_load_explicit(&loan->done[first / LOAN_CHUNK], memory_order_acquire);
 }
 
-/* The owner, when all that it published is done: nothing is published again. */
+/* The owner, when all that it published is done: nothing is lent. */
 void loan_close(struct loan *loan);
 
 #endif

@@ -68,50 +68,46 @@ static void turn_end_opened(struct worker *worker, struct bundle *bundle, uint32
 	}
 }
 
-/* What of the bundle was lent, and what can still be: a chunk's packets end as soon as its jobs and those before it are
- * done, whoever did them. */
-static void turn_end_lent(struct worker *worker, struct bundle *bundle, enum loan_kind kind,
+/* A bundle of which jobs were lent: the rest is published too, and a chunk's packets end as soon as its jobs and those
+ * before it are done, whoever did them. */
+static void turn_end_lent(struct worker *worker, enum loan_kind kind,
 	void (*end)(struct worker *worker, struct bundle *bundle, uint32_t first, uint32_t end))
 {
 	struct loan *loan = &worker->board->loans[worker->index][kind];
+	struct bundle *bundle = loan->bundle;
 
-	lend_publish(worker, bundle, kind, true);
+	loan_publish(loan, true);
 	for (uint32_t first = 0; first < bundle->lent; first += LOAN_CHUNK) {
 		lend_wait(worker, loan, first);
 		end(worker, bundle, first, bundle->lent - first < LOAN_CHUNK ? bundle->lent : first + LOAN_CHUNK);
 	}
+	lend_close(worker, loan);
 }
 
 static void turn_seal(struct worker *worker, struct bundle *bundle)
 {
-	uint32_t lent = 0;
-
 	turn_number(worker, bundle);
 	if (worker->board)
 		lend_count(worker, bundle);
 	if (bundle->lent) {
-		turn_end_lent(worker, bundle, LOAN_SEALING, turn_end_sealed);
-		lent = bundle->lent;
-		lend_close(worker, bundle, &worker->board->loans[worker->index][LOAN_SEALING]);
+		turn_end_lent(worker, LOAN_SEALING, turn_end_sealed);
+	} else {
+		esp_jobs_seal(bundle->jobs, bundle->count);
+		turn_end_sealed(worker, bundle, 0, bundle->count);
 	}
-	esp_jobs_seal(&bundle->jobs[lent], bundle->count - lent);
-	turn_end_sealed(worker, bundle, lent, bundle->count);
 	bundle->count = bundle->numbered = 0;
 }
 
 static void turn_open(struct worker *worker, struct bundle *bundle)
 {
-	uint32_t lent = 0;
-
 	if (worker->board)
 		lend_count(worker, bundle);
 	if (bundle->lent) {
-		turn_end_lent(worker, bundle, LOAN_OPENING, turn_end_opened);
-		lent = bundle->lent;
-		lend_close(worker, bundle, &worker->board->loans[worker->index][LOAN_OPENING]);
+		turn_end_lent(worker, LOAN_OPENING, turn_end_opened);
+	} else {
+		esp_jobs_open(bundle->jobs, bundle->count);
+		turn_end_opened(worker, bundle, 0, bundle->count);
 	}
-	esp_jobs_open(&bundle->jobs[lent], bundle->count - lent);
-	turn_end_opened(worker, bundle, lent, bundle->count);
 	bundle->count = 0;
 }
 
@@ -170,11 +166,13 @@ static void turn_begin(struct worker *worker, struct frame *frames, uint32_t cou
  * while the rest begins. */
 static void turn_begin_lending(struct worker *worker, struct frame *frames, uint32_t count)
 {
+	struct loan *loans = worker->board->loans[worker->index];
+
 	for (uint32_t first = 0; first < count; first += LEND_STEP) {
 		turn_begin(worker, &frames[first], count - first < LEND_STEP ? count - first : LEND_STEP);
 		turn_number(worker, &worker->sealing);
-		lend_publish(worker, &worker->sealing, LOAN_SEALING, false);
-		lend_publish(worker, &worker->opening, LOAN_OPENING, false);
+		loan_publish(&loans[LOAN_SEALING], false);
+		loan_publish(&loans[LOAN_OPENING], false);
 	}
 }
 

@@ -27,14 +27,17 @@ static const struct suite_work many_at_once = {.seal_burst = (void (*)(struct es
 
 static void count_work(struct esp_job *jobs, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
-		jobs[i].seq++;
+	for (uint32_t i = 0; i < count; i++) {
+		jobs[i].esp[0]++;
+		jobs[i].good = true;
+	}
 }
 
 struct loan_lab {
 	struct loan loan;
+	struct bundle bundle;
 	struct esp_cipher cipher;
-	struct esp_job jobs[BUNDLE_MAX];
+	uint8_t times[BUNDLE_MAX]; /* done */
 	_Atomic bool stop;
 };
 
@@ -44,12 +47,21 @@ static struct loan_lab *loan_lab_new(const struct suite_work *work)
 
 	assert_non_null(lab);
 	memset(lab, 0, sizeof(*lab));
-	loan_init(&lab->loan, lab->jobs, count_work);
+	loan_init(&lab->loan, &lab->bundle, SA_OUT);
+	lab->loan.work = count_work;
 	lab->cipher.concurrent = true;
 	lab->cipher.work = work;
 	for (unsigned i = 0; i < BUNDLE_MAX; i++)
-		lab->jobs[i].cipher = &lab->cipher;
+		lab->bundle.jobs[i] = (struct esp_job){.cipher = &lab->cipher, .esp = &lab->times[i]};
 	return lab;
+}
+
+/* Gives how many are published then. */
+static uint32_t publish(struct loan_lab *lab, uint32_t begun, bool last)
+{
+	lab->bundle.count = begun;
+	loan_publish(&lab->loan, last);
+	return lab->bundle.lent;
 }
 
 static void publishes_whole_chunks(void **state)
@@ -57,23 +69,27 @@ static void publishes_whole_chunks(void **state)
 	struct loan_lab *lab = loan_lab_new(&one_by_one);
 
 	(void)state;
-	assert_int_equal(loan_publish(&lab->loan, 0, LOAN_CHUNK - 1, false), 0);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_HELPER), 0);
-	assert_int_equal(loan_publish(&lab->loan, 0, 2 * LOAN_CHUNK + 3, false), 2 * LOAN_CHUNK);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_HELPER), LOAN_CHUNK);
-	assert_int_equal(loan_publish(&lab->loan, 2 * LOAN_CHUNK, 2 * LOAN_CHUNK + 3, true), 2 * LOAN_CHUNK + 3);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_OWNER), LOAN_CHUNK);
+	assert_int_equal(publish(lab, LOAN_CHUNK - 1, false), 0);
+	assert_int_equal(loan_help(&lab->loan, NULL), 0);
+	assert_int_equal(publish(lab, 2 * LOAN_CHUNK + 3, false), 2 * LOAN_CHUNK);
+	assert_int_equal(loan_help(&lab->loan, NULL), LOAN_CHUNK);
+	assert_int_equal(publish(lab, 2 * LOAN_CHUNK + 3, true), 2 * LOAN_CHUNK + 3);
+	assert_true(loan_work(&lab->loan));
 	assert_int_equal(loan_done(&lab->loan, 2 * LOAN_CHUNK), LOAN_OPEN);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_HELPER), 3);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_HELPER), 0);
+	assert_int_equal(loan_help(&lab->loan, NULL), 3);
+	assert_int_equal(loan_help(&lab->loan, NULL), 0);
+	assert_false(loan_work(&lab->loan));
 	assert_int_equal(loan_done(&lab->loan, 0), LOAN_DONE_BY_HELPER);
 	assert_int_equal(loan_done(&lab->loan, LOAN_CHUNK), LOAN_DONE_BY_OWNER);
 	assert_int_equal(loan_done(&lab->loan, 2 * LOAN_CHUNK), LOAN_DONE_BY_HELPER);
-	for (unsigned i = 0; i < BUNDLE_MAX; i++)
-		assert_int_equal(lab->jobs[i].seq, i < 2 * LOAN_CHUNK + 3);
+	for (unsigned i = 0; i < BUNDLE_MAX; i++) {
+		assert_int_equal(lab->times[i], i < 2 * LOAN_CHUNK + 3);
+		assert_int_equal(lab->bundle.jobs[i].good, i < 2 * LOAN_CHUNK + 3);
+	}
 	loan_close(&lab->loan);
 	assert_int_equal(loan_done(&lab->loan, 0), LOAN_OPEN);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_HELPER), 0);
+	assert_int_equal(lab->bundle.lent, 0);
+	assert_int_equal(loan_help(&lab->loan, NULL), 0);
 	free(lab);
 }
 
@@ -83,27 +99,11 @@ static void claims_more_for_lanes(void **state)
 	struct loan_lab *lab = loan_lab_new(&many_at_once);
 
 	(void)state;
-	assert_int_equal(loan_publish(&lab->loan, 0, 3 * LOAN_CHUNK, false), 3 * LOAN_CHUNK);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_HELPER), 2 * LOAN_CHUNK);
+	assert_int_equal(publish(lab, 3 * LOAN_CHUNK, false), 3 * LOAN_CHUNK);
+	assert_int_equal(loan_help(&lab->loan, NULL), 2 * LOAN_CHUNK);
 	assert_int_equal(loan_done(&lab->loan, LOAN_CHUNK), LOAN_DONE_BY_HELPER);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_OWNER), LOAN_CHUNK);
-	assert_int_equal(loan_work(&lab->loan, LOAN_DONE_BY_OWNER), 0);
-	free(lab);
-}
-
-/* A cipher that threads may not share, and all behind it, stays with its worker. */
-static void keeps_what_cannot_be_shared(void **state)
-{
-	struct loan_lab *lab = loan_lab_new(&one_by_one);
-	struct esp_cipher alone = {.work = &one_by_one};
-
-	(void)state;
-	lab->jobs[2 * LOAN_CHUNK + 1].cipher = &alone;
-	assert_int_equal(loan_publish(&lab->loan, 0, 4 * LOAN_CHUNK, true), 2 * LOAN_CHUNK);
-	assert_int_equal(loan_publish(&lab->loan, 2 * LOAN_CHUNK, 5 * LOAN_CHUNK, true), 2 * LOAN_CHUNK);
-	lab->jobs[0].cipher = &alone;
-	loan_close(&lab->loan);
-	assert_int_equal(loan_publish(&lab->loan, 0, BUNDLE_MAX, true), 0);
+	assert_int_equal(loan_help(&lab->loan, NULL), LOAN_CHUNK);
+	assert_int_equal(loan_help(&lab->loan, NULL), 0);
 	free(lab);
 }
 
@@ -113,7 +113,7 @@ static void *loan_helper(void *context)
 	uint64_t done = 0;
 
 	while (!atomic_load(&lab->stop)) {
-		uint32_t count = loan_work(&lab->loan, LOAN_DONE_BY_HELPER);
+		uint32_t count = loan_help(&lab->loan, NULL);
 
 		done += count;
 		if (!count)
@@ -133,20 +133,20 @@ static void every_job_once(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&helpers[i], NULL, loan_helper, lab), 0);
 	for (uint64_t n = 1; n <= bundles; n++) {
-		uint32_t count = 1 + (uint32_t)(n * 7 % BUNDLE_MAX), published = 0;
+		uint32_t count = 1 + (uint32_t)(n * 7 % BUNDLE_MAX);
 
 		for (uint32_t begun = 5; begun < count; begun += 11)
-			published = loan_publish(&lab->loan, published, begun, false);
-		assert_int_equal(loan_publish(&lab->loan, published, count, true), count);
+			publish(lab, begun, false);
+		assert_int_equal(publish(lab, count, true), count);
 		for (uint32_t first = 0; first < count; first += LOAN_CHUNK) {
 			uint32_t end = count - first < LOAN_CHUNK ? count : first + LOAN_CHUNK;
 
 			while (loan_done(&lab->loan, first) == LOAN_OPEN)
-				if (!loan_work(&lab->loan, LOAN_DONE_BY_OWNER))
+				if (!loan_work(&lab->loan))
 					sched_yield();
 			for (uint32_t i = first; i < end; i++) {
-				assert_int_equal(lab->jobs[i].seq, 1);
-				lab->jobs[i].seq = 0;
+				assert_int_equal(lab->times[i], 1);
+				lab->times[i] = 0;
 			}
 			if (loan_done(&lab->loan, first) == LOAN_DONE_BY_HELPER)
 				helped += end - first;
@@ -311,19 +311,32 @@ static void last_number_while_lending(void **state)
 	assert_int_equal(dropped_all(&lab->teams[1]), 0);
 }
 
-/* A cipher for one thread at a time stays with the worker, whatever was decided. */
-static void unshared_cipher_is_not_lent(void **state)
+/* A helper has a cipher of its own for what cannot be shared, of the very same SA, or leaves it to the owner. */
+static void unshared_cipher_is_not_touched(void **state)
 {
 	struct lab *lab = *state;
+	struct loan_lab *alone = loan_lab_new(&one_by_one);
+	struct sa_table *own = &lab->teams[0].workers[1]->sas;
+	enum drop_reason reason;
+	struct sa_slot *slot = sa_table_find(&lab->a.worker.sas, 1, SA_OUT, DROP_SA_MISSING, &reason);
 
-	pass_batch(lab);
-	lab->a.worker.sas.slots[1]->context.cipher.concurrent = false;
-	lab->b.worker.sas.slots[0]->context.cipher.concurrent = false;
-	lend_now(&lab->a);
-	lend_now(&lab->b);
-	pass_batch(lab);
-	assert_int_equal(atomic_load(&lab->a.shared.board->loans[0][LOAN_SEALING].place), 0);
-	assert_true(lab->a.worker.lending.calm_turns && lab->b.worker.lending.calm_turns);
+	alone->cipher.concurrent = false;
+	for (unsigned i = 0; i < BUNDLE_MAX; i++)
+		alone->bundle.slots[i] = slot;
+	publish(alone, 2 * LOAN_CHUNK, false);
+	assert_int_equal(loan_help(&alone->loan, own), LOAN_CHUNK);
+	assert_true(own->slots[1] && own->slots[1] != slot);
+	assert_ptr_equal(alone->bundle.jobs[0].cipher, &alone->cipher);
+	assert_true(alone->bundle.jobs[0].good);
+	lab->a.sas[1].generation += 2;
+	assert_int_equal(loan_help(&alone->loan, own), 0);
+	assert_int_equal(loan_done(&alone->loan, LOAN_CHUNK), LOAN_REFUSED);
+	assert_int_equal(alone->times[LOAN_CHUNK], 0);
+	loan_redo(&alone->loan, LOAN_CHUNK);
+	assert_int_equal(loan_done(&alone->loan, LOAN_CHUNK), LOAN_DONE_BY_OWNER);
+	assert_int_equal(alone->times[2 * LOAN_CHUNK - 1], 1);
+	sa_table_reap(own);
+	free(alone);
 }
 
 /* Small turns press nobody; large ones do, until they have been small for a while. */
@@ -335,8 +348,6 @@ static void pressed_by_work(void **state)
 	worker_turn(&lab->a.worker, GATEWAY_NOW_NS);
 	assert_int_equal(atomic_load(&lab->a.shared.board->pressed), 0);
 	pass_sealed(lab);
-	if (!lab->a.worker.sas.slots[1]->context.cipher.concurrent)
-		skip(); /* no library whose ciphers can be shared */
 	push_plain(lab, PORT_BATCH);
 	worker_turn(&lab->a.worker, GATEWAY_NOW_NS);
 	assert_int_equal(atomic_load(&lab->a.shared.board->pressed), 1);
@@ -356,23 +367,15 @@ static void pressed_by_work(void **state)
 	assert_int_equal(atomic_load(&lab->a.shared.board->idle), 0);
 }
 
-/* All of one SA at one queue, two threads idle: they help, order and bytes are as without them, and both sides of the
- * account agree. */
-static void helpers_keep_order(void **state)
+static void lend_until(struct lab *lab, uint64_t enough)
 {
-	struct lab *lab = *state;
 	uint64_t deadline_ns = clock_now_ns() + DEADLINE_NS;
 
-	assert_int_equal(team_start(&lab->teams[0], false) | team_start(&lab->teams[1], false), 0);
-	pass_batch(lab);
-	if (!lab->a.worker.sas.slots[1]->context.cipher.concurrent)
-		skip();
-	while ((lent(&lab->teams[0]) < LENT_ENOUGH || lent(&lab->teams[1]) < LENT_ENOUGH) &&
-		clock_now_ns() < deadline_ns)
+	while ((lent(&lab->teams[0]) < enough || lent(&lab->teams[1]) < enough) && clock_now_ns() < deadline_ns)
 		pass_batch(lab);
 	for (unsigned i = 0; i < 2; i++) {
 		team_stop(&lab->teams[i]);
-		assert_true(lent(&lab->teams[i]) >= LENT_ENOUGH);
+		assert_true(lent(&lab->teams[i]) >= enough);
 		assert_int_equal(lent(&lab->teams[i]), lab->teams[i].stats[0].lent);
 		assert_int_equal(lent(&lab->teams[i]), counted(&lab->teams[i], offsetof(struct worker_stat, borrowed)));
 		assert_int_equal(lab->teams[i].stats[0].borrowed, 0);
@@ -380,6 +383,32 @@ static void helpers_keep_order(void **state)
 	}
 	assert_int_equal(lab->pulled, lab->pushed);
 	assert_int_equal(lab->a.runs[1].out_seq, lab->pushed);
+}
+
+/* All of one SA at one queue, two threads idle: they help, order and bytes are as without them, and both sides of the
+ * account agree. */
+static void helpers_keep_order(void **state)
+{
+	struct lab *lab = *state;
+
+	assert_int_equal(team_start(&lab->teams[0], false) | team_start(&lab->teams[1], false), 0);
+	lend_until(lab, LENT_ENOUGH);
+}
+
+/* The same where helpers need ciphers of their own. */
+static void helpers_have_their_ciphers(void **state)
+{
+	struct lab *lab = *state;
+	const struct sa_table *first, *second;
+
+	pass_batch(lab);
+	lab->a.worker.sas.slots[1]->context.cipher.concurrent = false;
+	lab->b.worker.sas.slots[0]->context.cipher.concurrent = false;
+	assert_int_equal(team_start(&lab->teams[0], false) | team_start(&lab->teams[1], false), 0);
+	lend_until(lab, LENT_ENOUGH);
+	first = &lab->teams[0].workers[1]->sas;
+	second = &lab->teams[0].workers[2]->sas;
+	assert_true(first->slots[1] || second->slots[1]);
 }
 
 /* ---- SAs that go away ---------------------------------------------------------------------------------------- */
@@ -408,22 +437,13 @@ static void sa_goes_away_while_lent(void **state)
 {
 	struct lab *lab = *state;
 	struct mover mover = {.lab = lab};
-	uint64_t deadline_ns = clock_now_ns() + DEADLINE_NS;
 	pthread_t thread;
 
 	assert_int_equal(team_start(&lab->teams[0], false) | team_start(&lab->teams[1], false), 0);
-	pass_batch(lab);
-	if (!lab->a.worker.sas.slots[1]->context.cipher.concurrent)
-		skip();
 	assert_int_equal(pthread_create(&thread, NULL, mover_main, &mover), 0);
-	while ((lent(&lab->teams[0]) < LENT_ENOUGH / 2 || lent(&lab->teams[1]) < LENT_ENOUGH / 2) &&
-		clock_now_ns() < deadline_ns)
-		pass_batch(lab);
+	lend_until(lab, LENT_ENOUGH / 2);
 	atomic_store(&mover.stop, true);
 	pthread_join(thread, NULL);
-	team_stop(&lab->teams[0]);
-	team_stop(&lab->teams[1]);
-	assert_true(lent(&lab->teams[0]) >= LENT_ENOUGH / 2 && lent(&lab->teams[1]) >= LENT_ENOUGH / 2);
 	lab->a.sas[1].state = SA_RETIRED;
 	lab->a.sas[1].generation += 2;
 	push_plain(lab, PORT_BATCH);
@@ -458,8 +478,6 @@ static void late_helper_is_waited_for(void **state)
 	lab->a.shared.board->loans[0][LOAN_SEALING].work = slow_seal;
 	assert_int_equal(team_start(&lab->teams[0], false), 0);
 	pass_batch(lab);
-	if (!lab->a.worker.sas.slots[1]->context.cipher.concurrent)
-		skip();
 	while (!lab->a.worker.lending.pause.span_ns && clock_now_ns() < deadline_ns)
 		pass_batch(lab);
 	assert_true(lab->a.worker.lending.pause.until_ns > lab->a.worker.now_ns);
@@ -489,8 +507,6 @@ static void help_must_be_worth_it(void **state)
 	lab->a.shared.board->loans[0][LOAN_SEALING].work = dear_seal;
 	atomic_fetch_or(&lab->a.shared.board->idle, 2);
 	pass_batch(lab);
-	if (!lab->a.worker.sas.slots[1]->context.cipher.concurrent)
-		skip();
 	while (!lab->a.worker.lending.pause.until_ns && turns++ < 4 * LEND_PAIRS)
 		pass_batch(lab);
 	assert_in_range(turns, LEND_PAIRS, 3 * LEND_PAIRS);
@@ -505,13 +521,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(publishes_whole_chunks),
 		cmocka_unit_test(claims_more_for_lanes),
-		cmocka_unit_test(keeps_what_cannot_be_shared),
 		cmocka_unit_test(every_job_once),
 		TEST(owner_alone_finishes),
 		TEST(last_number_while_lending),
-		TEST(unshared_cipher_is_not_lent),
+		TEST(unshared_cipher_is_not_touched),
 		TEST(pressed_by_work),
 		TEST(helpers_keep_order),
+		TEST(helpers_have_their_ciphers),
 		TEST(sa_goes_away_while_lent),
 		TEST(late_helper_is_waited_for),
 		TEST(help_must_be_worth_it),
