@@ -9,6 +9,7 @@
 #include "agent/cpu.h"
 #include "agent/hostdev.h"
 #include "agent/interface.h"
+#include "agent/lifetime.h"
 #include "agent/privilege.h"
 #include "agent/reassembly.h"
 #include "agent/resolver.h"
@@ -53,6 +54,7 @@ struct agent {
 	struct umem umem;
 	struct mailbox mailbox;
 	struct dummy_queue dummies;
+	uint32_t lifetimes_swept; /* SA slots, in this round */
 	struct worker_shared shared;
 	uint32_t worker_count;
 	uint32_t workers_wished; /* 0: no matter */
@@ -345,6 +347,27 @@ static void agent_send_suites(struct control_client *client)
 		agent_send_suite(ah_suite_at(i), ah_suite_at(i + 1) != NULL, client);
 }
 
+static void agent_tell_expired(void *context, uint32_t index, __be32 spi, unsigned kinds)
+{
+	struct agent *agent = context;
+	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_EXPIRE};
+
+	message.expire.sa = index;
+	message.expire.spi = spi;
+	message.expire.kind = kinds & AGENT_EXPIRE_HARD ? AGENT_EXPIRE_HARD : AGENT_EXPIRE_SOFT;
+	control_broadcast(&agent->control, &message);
+}
+
+static int agent_on_lifetimes(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct agent *agent = context;
+
+	agent->lifetimes_swept =
+		lifetime_sweep(&agent->shared.maps, agent->lifetimes_swept, clock_now_ns(), agent_tell_expired, agent);
+	sd_event_source_set_time(source, usec + LIFETIME_SWEEP_US);
+	return 0;
+}
+
 static void agent_send_dummies(struct agent *agent, const struct agent_message *message)
 {
 	struct dummy_request request = {
@@ -365,9 +388,12 @@ static void agent_on_message(void *context, struct control_client *client, const
 	struct agent *agent = context;
 
 	switch (message->kind) {
+	case AGENT_ROUTES_RESET:
+		lifetime_forget_told(&agent->shared.maps); /* a daemon that has just connected */
+		routes_message(&agent->routes, message);
+		return;
 	case AGENT_ROUTE_ADD:
 	case AGENT_ROUTE_DELETE:
-	case AGENT_ROUTES_RESET:
 	case AGENT_ROUTES_DONE:
 		routes_message(&agent->routes, message);
 		return;
@@ -559,9 +585,23 @@ static int agent_make_host_device(struct agent *agent, char error[static 256])
 	return err;
 }
 
+/* Again and again: the callback sets its next time. The timer is the event loop's. */
+static int agent_make_timer(struct agent *agent, uint64_t usec, sd_event_time_handler_t callback)
+{
+	sd_event_source *timer;
+	int err = sd_event_add_time_relative(agent->event, &timer, CLOCK_MONOTONIC, usec, 0, callback, agent);
+
+	if (err >= 0)
+		err = sd_event_source_set_enabled(timer, SD_EVENT_ON);
+	if (err >= 0)
+		err = sd_event_source_set_floating(timer, 1);
+	if (err >= 0)
+		sd_event_source_unref(timer);
+	return err;
+}
+
 static int agent_make_events(struct agent *agent, const struct agent_options *options, char error[static 256])
 {
-	sd_event_source *timer = NULL; /* the event loop's */
 	sigset_t signals;
 	int err = sd_event_new(&agent->event);
 
@@ -578,10 +618,9 @@ static int agent_make_events(struct agent *agent, const struct agent_options *op
 	if (err >= 0)
 		err = sd_event_add_io(agent->event, NULL, watch_fd(&agent->watch), EPOLLIN, agent_on_watch, agent);
 	if (err >= 0 && agent->tx.count)
-		err = sd_event_add_time_relative(
-			agent->event, &timer, CLOCK_MONOTONIC, COMPARE_US, 0, agent_on_compare, agent);
-	if (err >= 0 && timer)
-		err = sd_event_source_set_enabled(timer, SD_EVENT_ON);
+		err = agent_make_timer(agent, COMPARE_US, agent_on_compare);
+	if (err >= 0)
+		err = agent_make_timer(agent, LIFETIME_SWEEP_US, agent_on_lifetimes);
 	if (err < 0) {
 		snprintf(error, 256, "the event loop cannot be made: %s", strerror(-err));
 		return err;

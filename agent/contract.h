@@ -46,7 +46,8 @@ enum agent_message_kind {
 	AGENT_PORT,	     /* agent -> IKE */
 	AGENT_ACQUIRE,	  /* agent -> IKE: a packet needs tunnel `acquire.tunnel`, which has no SA; at most one a second
 			     and tunnel */
-	AGENT_EXPIRE,	  /* agent -> IKE: soft or hard lifetime of an SA by bytes or packets */
+	AGENT_EXPIRE,	  /* agent -> IKE: soft or hard lifetime of an SA by bytes, packets or time;
+			     told again to a daemon that has connected anew */
 	AGENT_PEER_MOVED, /* agent -> IKE: an authenticated packet came from another address or port (RFC 7296 2.23) */
 	AGENT_SUITES_QUERY = 20, /* IKE -> agent: answer with one AGENT_SUITE each, the last has suite.more == 0 */
 	AGENT_SUITE,		 /* agent -> IKE */

@@ -3,7 +3,7 @@
 
 #include "agent/base/addr.h"
 #include "agent/base/secret.h"
-#include "agent/contract.h"
+#include "agent/lifetime.h"
 #include "agent/replay.h"
 
 #include <arpa/inet.h>
@@ -138,29 +138,9 @@ static void add(__u64 *shared, uint64_t *pending)
 	*pending = 0;
 }
 
-static bool over(uint64_t value, uint64_t limit)
-{
-	return limit && value >= limit;
-}
-
-/* Which limits by bytes, packets and time the SA has reached; `now_ns` is its last use. */
-static unsigned reached(const struct sa *sa, const struct sa_run *run, uint64_t now_ns)
-{
-	uint64_t packets = __atomic_load_n(&run->packets, __ATOMIC_RELAXED);
-	uint64_t bytes = __atomic_load_n(&run->bytes, __ATOMIC_RELAXED);
-	unsigned kinds = 0;
-
-	if (over(packets, sa->soft_packets) || over(bytes, sa->soft_bytes) || over(now_ns, sa->soft_ns))
-		kinds |= AGENT_EXPIRE_SOFT;
-	if (over(packets, sa->hard_packets) || over(bytes, sa->hard_bytes))
-		kinds |= AGENT_EXPIRE_HARD;
-	return kinds;
-}
-
 unsigned sa_context_flush(struct sa_context *ctx)
 {
 	struct sa_run *run = ctx->run;
-	unsigned kinds;
 
 	add(&run->dropped_replay, &ctx->dropped_replay);
 	add(&run->dropped_icv, &ctx->dropped_icv);
@@ -170,10 +150,7 @@ unsigned sa_context_flush(struct sa_context *ctx)
 	add(&run->packets, &ctx->packets);
 	add(&run->bytes, &ctx->bytes);
 	__atomic_store_n(&run->last_use_ns, ctx->last_use_ns, __ATOMIC_RELAXED);
-	kinds = reached(&ctx->sa, run, ctx->last_use_ns);
-	if (!(kinds & ~__atomic_load_n(&run->expire_told, __ATOMIC_RELAXED)))
-		return 0;
-	return kinds & ~__atomic_fetch_or(&run->expire_told, kinds, __ATOMIC_RELAXED);
+	return lifetime_tell(run, lifetime_reached(&ctx->sa, run, ctx->last_use_ns));
 }
 
 void sa_context_count_drop(struct sa_context *ctx, enum drop_reason reason)
@@ -200,7 +177,8 @@ bool sa_context_reached(const struct sa_context *ctx, uint64_t now_ns)
 	const struct sa *sa = &ctx->sa;
 	const struct sa_run *run = ctx->run;
 
-	return over(now_ns, sa->hard_ns) || (sa->hard_packets && run->packets + ctx->packets >= sa->hard_packets) ||
+	return (sa->hard_ns && now_ns >= sa->hard_ns) ||
+	       (sa->hard_packets && run->packets + ctx->packets >= sa->hard_packets) ||
 	       (sa->hard_bytes && run->bytes + ctx->bytes >= sa->hard_bytes);
 }
 

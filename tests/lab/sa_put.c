@@ -11,12 +11,14 @@
  *   key_in=BYTE key_out=BYTE        every byte of the keys, salt included
  *   udp=PORT                        ESP in UDP between these ports (both ends)
  *   replay=BITS (1024), mtu=N, soft_packets=N, hard_packets=N, clamp=0|1 (1)
+ *   soft_seconds=N hard_seconds=N   lifetimes from now on
  *   agent=SOCKET                    also ask the agent for the route of remote_ts
  *   out=no                          leave the tunnel without its outbound SA (the key "switch" of a later call does it)
  *
  * Prints the tunnel's id, the SAs' indexes.
  */
 #include "agent/base/addr.h"
+#include "agent/base/clock.h"
 #include "agent/base/own.h"
 #include "agent/contract.h"
 #include "agent/suite.h"
@@ -48,6 +50,13 @@ static const char *value_of(const char *key, const char *otherwise)
 static unsigned long number_of(const char *key, const char *otherwise)
 {
 	return strtoul(value_of(key, otherwise), NULL, 0);
+}
+
+static uint64_t seconds_from_now(const char *key)
+{
+	unsigned long seconds = number_of(key, "0");
+
+	return seconds ? clock_now_ns() + seconds * NS_PER_S : 0;
 }
 
 static void addr_of(const char *key, struct addr16 *out)
@@ -126,6 +135,8 @@ static struct sa sa_of(uint32_t tunnel, enum sa_direction direction)
 	sa.mtu = (uint32_t)number_of("mtu", "0");
 	sa.soft_packets = number_of("soft_packets", "0");
 	sa.hard_packets = number_of("hard_packets", "0");
+	sa.soft_ns = seconds_from_now("soft_seconds");
+	sa.hard_ns = seconds_from_now("hard_seconds");
 	memset(sa.encr_key, key, suite->encr_key_len);
 	memset(sa.salt, key, suite->salt_len);
 	memset(sa.integ_key, key, suite->integ_key_len);
