@@ -33,7 +33,7 @@ enum drop_reason out_dummy(struct worker *worker, struct frame *frame)
 	slot = sa_table_find(&worker->sas, index, SA_OUT, DROP_SA_MISSING, &reason);
 	if (!slot)
 		return reason;
-	if (slot->context.sa.protocol != IPPROTO_ESP)
+	if (slot->context.sa.protocol != IPPROTO_ESP || slot->context.sa.tunnel != frame->meta.index)
 		return DROP_SA_MISSING;
 	if (!worker_owns(worker, slot, &owner))
 		return worker_hand_over(worker, frame, owner);
