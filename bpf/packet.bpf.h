@@ -79,7 +79,8 @@ struct fragment_key {
 	struct addr16 source;
 	struct addr16 destination;
 	__be32 id;
-	__u32 family;
+	__u16 family;
+	__u16 protocol; /* IPv4 alone, whose identifications are a protocol's (RFC 791 3.2) */
 };
 
 static __always_inline void fragment_key_of(const struct packet *packet, struct fragment_key *key)
@@ -88,6 +89,7 @@ static __always_inline void fragment_key_of(const struct packet *packet, struct 
 	key->destination = packet->destination;
 	key->id = packet->fragment_id;
 	key->family = packet->family;
+	key->protocol = packet->family == 4 ? packet->protocol : 0;
 }
 
 /* The headers that RFC 4301 4.4.1.1 steps over to find the next layer protocol. AH and ESP are next layer protocols. */

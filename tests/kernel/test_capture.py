@@ -102,6 +102,13 @@ def test_fragments_follow_the_first(egress):
     assert fate(egress, fragments(702, 80)[1]) == "FRAGMENT_PORTS"
 
 
+def test_fragments_of_another_protocol(egress):
+    """They count their packets by themselves (RFC 791 3.2): the same number is another packet."""
+    first, second = fragments(710, 80)
+    other = eth(inner("10.1.0.5", "10.4.0.5", id=710, flags="MF"), UDP(dport=80), Raw(b"x" * 8))
+    assert [fate(egress, packet) for packet in (first, other, second)] == ["redirect", "pass", "redirect"]
+
+
 def test_fragments_follow_the_first_in_ipv6(egress):
     def fragment(number, offset, payload):
         return eth(IPv6(src=SELF6, dst=PEER6), IPv6ExtHdrFragment(id=number, offset=offset, m=not offset), payload)
