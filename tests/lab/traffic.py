@@ -8,10 +8,8 @@ import socket
 import threading
 from dataclasses import dataclass
 
-from .capture import MARKER
-from .shell import Failed, run, wait_until
+from .shell import BUILD, Failed, run, wait_until
 
-PATTERN = MARKER.hex()
 SIZES = (56, 64, 120, 256, 512, 777, 1000, 1280, 1372, 2000)
 
 
@@ -45,8 +43,7 @@ def parse_ping(text):
 
 def _ping_argv(destination, count, size, interval, wait, pmtu):
     # dont: packets above the path's MTU travel in fragments, as this is about the tunnel and not about path MTU discovery.
-    return ["ping", "-n", "-q", "-c", str(count), "-s", str(size), "-i", str(interval), "-W", str(wait),
-            "-M", pmtu, "-p", PATTERN, destination]
+    return [BUILD / "tests/lab/pings", str(count), str(size), f"{interval * 1000:g}", f"{wait * 1000:g}", pmtu, destination]
 
 
 def ping(ns, destination, count=3, size=56, interval=0.05, wait=2, pmtu="dont"):

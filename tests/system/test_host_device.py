@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from lab import need, topology as at, traffic
+from lab.capture import MARKER
 from lab.gateway import Gateway
 from lab.net import Lab
 from lab.scene import scene
@@ -34,7 +35,7 @@ def routes(ns):
 def answered(ns, address):
     """Whether anything comes back from `address`; a host that has no way there may say so at once."""
     try:
-        return bool(traffic.ping(ns, address, 3, wait=1).received) or traffic.udp_echo(ns, address, traffic.MARKER, seconds=0.2)
+        return bool(traffic.ping(ns, address, 3, wait=1).received) or traffic.udp_echo(ns, address, MARKER, seconds=0.2)
     except (Failed, OSError):
         return False
 

@@ -112,3 +112,31 @@ def test_impaired_link():
             assert traffic.tcp_echo(site.client, at.SERVER[4], data, seconds=60) == data
         site.impair.stop()
         assert "arrived" in site.impair.tail(1)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_late_answers_are_no_loss(version):
+    """A path that stands still for a while, as under load on a small machine: what arrives afterwards has arrived."""
+    with net.Lab() as lab:
+        site = Site(lab, nat=False, impair=["-s", "1"])
+        site.warm()
+        pings = traffic.Pinger(site.a, at.WAN_B[version], 10, 0.5, sizes=(56,), wait=10)
+        wait_until("some are answered", lambda: site.a.counters("wan0")["rx_packets"] > 6)
+        site.impair.popen.send_signal(signal.SIGSTOP)
+        time.sleep(0.7)  # longer than ping(8) waits
+        site.impair.popen.send_signal(signal.SIGCONT)
+        assert str(pings.finish()) == "10 of 10 pings answered"
+
+
+def test_pings_count_losses_and_errors():
+    with net.Lab() as lab:
+        site = Site(lab, nat=False)
+        site.warm()
+        assert traffic.ping(site.a, at.WAN_B[4], 5, size=20000).received == 5
+        site.b.run("nft", "add table ip lose; add chain ip lose in { type filter hook input priority 0; };"
+                   "add rule ip lose in meta length 500 drop")
+        assert traffic.ping(site.a, at.WAN_B[4], 3, size=472, wait=0.5).lost == 3
+        assert traffic.ping(site.a, at.WAN_B[4], 3, size=471).lost == 0
+        site.router.ip("route add prohibit 203.0.113.7")
+        refused = traffic.ping(site.a, "203.0.113.7", 3, wait=0.5)
+        assert refused.received == 0 and refused.errors >= 1  # the router may say it less often
