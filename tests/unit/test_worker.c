@@ -9,7 +9,7 @@
 
 #include "agent/checksum.h"
 #include "agent/wire.h"
-#include "tools/bench/worker_lab.h"
+#include "tools/bench/worker_team.h"
 
 struct lab {
 	struct gateway a; /* 10.1/16 */
@@ -920,6 +920,52 @@ static void handover_is_bounded(void **state)
 	assert_int_equal(chunks_free(&lab->a), chunks);
 }
 
+/* A packet at queue `queue`, and a turn of its worker; what that sends. Gives the SPI, 0 if nothing was sent. */
+static uint32_t spi_sent(struct team *team, uint32_t queue, uint64_t now)
+{
+	struct gateway *gateway = team->gateway;
+	struct frame sealed, frame;
+	uint8_t packet[100];
+	uint32_t spi;
+
+	gateway_packet(packet, sizeof(packet), 0, true);
+	frame = gateway_frame(gateway, packet, sizeof(packet));
+	frame.meta = (struct packet_meta){.kind = META_PLAIN_OUT, .family = 4, .protocol = 17, .l3_off = 14};
+	assert_true(memory_port_push(gateway_port(gateway, SLOT_LAN), queue, &frame));
+	worker_turn(team->workers[queue], now);
+	if (!memory_port_pull(gateway_port(gateway, SLOT_WAN), queue, &sealed, 1))
+		return 0;
+	memcpy(&spi, sealed.data + 34, sizeof(spi));
+	chunk_give(&gateway->cache, sealed.chunk);
+	return ntohl(spi);
+}
+
+/* With an SA for each worker (RFC 9611 3) each numbers and seals what it receives, and nothing is handed over. When one
+ * is missing, its packets go by the first SA, by way of the worker that numbers that. */
+static void each_worker_by_its_sa(void **state)
+{
+	struct lab *lab = *state;
+	struct frame sealed;
+	struct team team;
+
+	assert_int_equal(team_init(&team, &lab->a, 2, 2, false), 0);
+	lab->a.sas[3] = lab->a.sas[1];
+	lab->a.sas[3].spi = htonl(0x3333);
+	lab->a.tunnels[0].out_more_count = 1;
+	lab->a.tunnels[0].out_more[0] = 3;
+	assert_int_equal(spi_sent(&team, 0, lab->now), 0x1111);
+	assert_int_equal(spi_sent(&team, 1, lab->now), 0x3333);
+	assert_true(!team.workers[0]->inbox[1] && !team.workers[1]->inbox[0]);
+	lab->a.tunnels[0].out_more[0] = SA_NONE;
+	assert_int_equal(spi_sent(&team, 1, lab->now), 0);
+	worker_turn(team.workers[0], lab->now);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &sealed, 1), 1);
+	chunk_give(&lab->a.cache, sealed.chunk);
+	assert_int_equal(lab->a.runs[1].out_seq, 2);
+	assert_int_equal(lab->a.runs[3].out_seq, 1);
+	team_clear(&team);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -956,6 +1002,7 @@ int main(void)
 		TEST(hands_over_to_the_owner),
 		TEST(owner_comes_first),
 		TEST(handover_is_bounded),
+		TEST(each_worker_by_its_sa),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
