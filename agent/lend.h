@@ -28,7 +28,7 @@
 #define LEND_PAUSE_NS	 UINT64_C(10000000)  /* then it lends nothing */
 #define LEND_PAIRS	 16u		     /* a trial: pairs of a turn without and one with help */
 #define LEND_PAIRS_WON	 9u		     /* so many must be cheaper by LEND_GAIN with help */
-#define LEND_GAIN	 6u		     /* percent */
+#define LEND_GAIN	 15u		     /* percent; for less no CPU is kept busy */
 #define LEND_TRIAL_TURNS 2048u		     /* with help until the next trial */
 #define LEND_CALL_NS	 UINT64_C(1000000)   /* between two calls for help */
 #define LEND_STAY_NS	 UINT64_C(2000000)   /* a helper stays awake without work */
