@@ -702,6 +702,7 @@ static void test_selectors(void **state)
 		pair.in.tunnel.local[0] = pair.in.tunnel.remote[0] = lab_selector("fd03::", "fd03::ffff");
 		pair.in.tunnel.local[1] = cases[i].local;
 		pair.in.tunnel.remote[1] = cases[i].remote;
+		selector_pair_init(&pair.in.selectors, &pair.in.tunnel);
 		assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
 		assert_int_equal(lab_open(&pair, &lab.frame), cases[i].reason);
 	}

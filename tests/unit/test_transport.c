@@ -272,6 +272,7 @@ static void test_selectors(void **state)
 	lab_ports(packet, 1000, 53);
 	pair.in.tunnel.local[0].protocol = 17;
 	pair.in.tunnel.local[0].port_first = pair.in.tunnel.local[0].port_last = 53;
+	selector_pair_init(&pair.in.selectors, &pair.in.tunnel);
 	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
 	assert_int_equal(lab_open(&pair, &lab.frame), DROP_NONE);
 	lab_ports(packet, 1000, 54);
