@@ -280,13 +280,6 @@ static int agent_on_mail(sd_event_source *source, int fd, uint32_t events, void 
 	return 0;
 }
 
-static uint8_t agent_port_engine(const struct port *port)
-{
-	if (!port->live_capable || atomic_load(&port->live_refused))
-		return TX_ENGINE_XSK;
-	return atomic_load(&port->live_carries) ? TX_ENGINE_LIVE : TX_ENGINE_LIVE_READY;
-}
-
 static void agent_send_port(struct agent *agent, const struct port *port, const char *name, const char *reason,
 	bool more, struct control_client *client)
 {
@@ -301,7 +294,10 @@ static void agent_send_port(struct agent *agent, const struct port *port, const 
 		message.port.mode = (uint8_t)port->mode;
 		message.port.zero_copy = port->zero_copy;
 		message.port.multi_buffer = port->multi_buffer;
-		message.port.tx_engine = agent_port_engine(port);
+		message.port.tx_engine = tx_engines_of(&agent->tx, port, message.port.tx_reason);
+		message.port.busy_poll = port->busy_poll;
+		message.port.need_wakeup = port->need_wakeup;
+		message.port.ring_size = port->ring_size;
 		message.port.host = port->host;
 	}
 	if (client)
@@ -414,10 +410,11 @@ static void agent_on_message(void *context, struct control_client *client, const
 /* Does the port send by another engine now? */
 static bool agent_compare(struct agent *agent, struct port *port)
 {
-	uint8_t before = agent_port_engine(port);
+	char reason[TX_REASON_BYTES];
+	uint8_t before = tx_engines_of(&agent->tx, port, reason);
 
 	tx_engines_compare(&agent->tx, &agent->netlink, port);
-	return agent_port_engine(port) != before;
+	return tx_engines_of(&agent->tx, port, reason) != before;
 }
 
 static int agent_on_compare(sd_event_source *source, uint64_t usec, void *context)

@@ -74,6 +74,8 @@ enum agent_tx_engine {
 #define AGENT_DUMMY_COUNT_MAX 10000u /* of one message */
 #define AGENT_DUMMY_BYTES_MAX 9000u
 
+enum agent_busy_poll { BUSY_POLL_OFF, BUSY_POLL_ON, BUSY_POLL_REFUSED };
+
 enum agent_expire { AGENT_EXPIRE_SOFT = 1, AGENT_EXPIRE_HARD = 2 };
 
 struct agent_message {
@@ -101,7 +103,10 @@ struct agent_message {
 			char reason[256];     /* why not better; "" if nothing to say */
 			uint8_t tx_engine;    /* enum agent_tx_engine */
 			uint8_t multi_buffer; /* 1: packets longer than one buffer are taken */
-			uint8_t reserved[2];
+			uint8_t busy_poll;    /* enum agent_busy_poll */
+			uint8_t need_wakeup;  /* 1: the kernel is called only when it asks for that */
+			uint32_t ring_size;   /* descriptors of each AF_XDP ring; 0: there is none */
+			char tx_reason[128];  /* why this engine, and no other; "" if nothing to say */
 		} port;
 		struct {
 			uint32_t tunnel;

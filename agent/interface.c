@@ -3,6 +3,7 @@
 
 #include "agent/base/log.h"
 #include "agent/base/own.h"
+#include "agent/contract.h"
 #include "agent/xsk_port.h"
 
 #include <errno.h>
@@ -106,6 +107,11 @@ static int interface_sockets(const struct interface_options *options, struct por
 	}
 	port->zero_copy = outcome.zero_copy;
 	port->multi_buffer = outcome.multi_buffer;
+	port->need_wakeup = outcome.need_wakeup;
+	port->ring_size = options->xsk.ring_size ? options->xsk.ring_size : XSK_RING_SIZE;
+	port->busy_poll = !options->xsk.busy_poll ? BUSY_POLL_OFF
+			  : outcome.busy_poll	  ? BUSY_POLL_ON
+						  : BUSY_POLL_REFUSED;
 	return 0;
 }
 

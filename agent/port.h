@@ -63,6 +63,9 @@ struct port {
 	enum attach_mode mode;
 	bool zero_copy;
 	bool multi_buffer;		/* takes and sends packets longer than a chunk */
+	bool need_wakeup;		/* the kernel is called only when it asks for that */
+	uint8_t busy_poll;		/* enum agent_busy_poll */
+	uint32_t ring_size;		/* descriptors of each AF_XDP ring; 0: it has none */
 	bool captures;			/* what the host sends by it goes through the policies */
 	bool live_capable;		/* the live engine may send here */
 	_Atomic bool live_refused;	/* it could not, or not now; AF_XDP does */

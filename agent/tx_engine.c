@@ -2,6 +2,7 @@
 #include "agent/tx_engine.h"
 
 #include "agent/base/log.h"
+#include "agent/contract.h"
 #include "agent/cpu.h"
 #include "agent/xdp_features.h"
 #include "agent/xsk_port.h"
@@ -92,6 +93,41 @@ void tx_engines_leave(struct tx_engines *engines, struct port *port)
 {
 	for (uint32_t i = 0; port->live_capable && i < engines->count; i++)
 		live_engine_set_port(engines->live[i], port->slot, 0);
+}
+
+static const char *no_live_reason(const struct tx_engines *engines, const struct port *port)
+{
+	uint64_t features;
+
+	if (port->host)
+		return "";
+	if (engines->choice == TX_XSK)
+		return "tx_engine is xsk";
+	if (engines->choice == TX_AUTO && port->zero_copy)
+		return "zero-copy costs less than live frames";
+	if (!engines->count)
+		return engines->reason;
+	if (!port->live_capable)
+		return "no live frames: every queue of it is sent on by several workers";
+	if (port->live_failed)
+		return "no live frames: packets that were given to the driver vanished";
+	if (xdp_features_read(port->ifindex, &features))
+		return "no live frames: before Linux 6.3 a driver does not say that it sends them (tx_engine: live)";
+	return "no live frames: the driver does not send redirected frames as it is set now";
+}
+
+uint8_t tx_engines_of(const struct tx_engines *engines, const struct port *port, char reason[static TX_REASON_BYTES])
+{
+	if (!port->live_capable || atomic_load(&port->live_refused)) {
+		snprintf(reason, TX_REASON_BYTES, "%.127s", no_live_reason(engines, port));
+		return TX_ENGINE_XSK;
+	}
+	if (atomic_load(&port->live_carries)) {
+		snprintf(reason, TX_REASON_BYTES, "until fewer than %u packets a second are sent", LIVE_STOP_RATE);
+		return TX_ENGINE_LIVE;
+	}
+	snprintf(reason, TX_REASON_BYTES, "live frames from %u packets a second on", LIVE_START_RATE);
+	return TX_ENGINE_LIVE_READY;
 }
 
 static uint64_t port_live_sent(const struct port *port)

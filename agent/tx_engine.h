@@ -11,6 +11,7 @@
 #include "agent/port.h"
 
 #define TX_COMPARE_SECONDS 1u
+#define TX_REASON_BYTES	   128u
 
 enum tx_choice {
 	TX_AUTO, /* live frames where AF_XDP has to copy, the driver says that it sends redirected frames, and a CPU is
@@ -38,6 +39,8 @@ void tx_engines_close(struct tx_engines *engines);
 void tx_engines_serve(struct tx_engines *engines, struct port *port);
 /* After no worker sees it any more. */
 void tx_engines_leave(struct tx_engines *engines, struct port *port);
+/* By what the port sends now (enum agent_tx_engine), and in `reason` why, and why by nothing else. */
+uint8_t tx_engines_of(const struct tx_engines *engines, const struct port *port, char reason[static TX_REASON_BYTES]);
 /* Every TX_COMPARE_SECONDS: hold what the engines were given against what the link counted. If packets vanish, or the
  * driver no longer takes any, AF_XDP carries from now on. */
 void tx_engines_compare(struct tx_engines *engines, struct netlink *netlink, struct port *port);

@@ -115,6 +115,7 @@ static int xsk_queue_bind_best(struct xsk_queue *queue, uint32_t number, struct 
 
 		outcome->zero_copy = zero_copy;
 		outcome->multi_buffer = queue->multi_buffer = multi_buffer;
+		outcome->need_wakeup = !err; /* of every bind here; no kernel since 5.4 refuses that alone */
 		if (!err)
 			return 0;
 		if (i == 3 || err == -EBUSY)

@@ -32,6 +32,7 @@ struct xsk_outcome {
 	bool zero_copy;
 	bool multi_buffer; /* packets of several descriptors, both ways (Linux 6.6) */
 	bool busy_poll;
+	bool need_wakeup;
 };
 
 /*

@@ -184,6 +184,7 @@ static void port_recv(struct agent_link *link, const struct agent_message *messa
 		*port = *message;
 		port->port.ifname[sizeof(port->port.ifname) - 1] = '\0';
 		port->port.reason[sizeof(port->port.reason) - 1] = '\0';
+		port->port.tx_reason[sizeof(port->port.tx_reason) - 1] = '\0';
 	}
 	if (message->port.more)
 		return;

@@ -254,6 +254,8 @@ static json_t *interfaces_json(const struct agent_link *link)
 		[ATTACH_NONE] = "none", [ATTACH_NATIVE] = "native", [ATTACH_GENERIC] = "generic"};
 	static const char *const engines[] = {
 		[TX_ENGINE_XSK] = "xsk", [TX_ENGINE_LIVE_READY] = "xsk, live under load", [TX_ENGINE_LIVE] = "live"};
+	static const char *const polls[] = {
+		[BUSY_POLL_OFF] = "off", [BUSY_POLL_ON] = "on", [BUSY_POLL_REFUSED] = "refused"};
 	json_t *list = json_array();
 	unsigned count;
 	const struct agent_message *ports = agent_link_ports(link, &count);
@@ -269,6 +271,11 @@ static json_t *interfaces_json(const struct agent_link *link)
 		json_object_set_new(port, "host", json_boolean(ports[i].port.host));
 		json_set_text(port, "tx_engine",
 			ports[i].port.tx_engine <= TX_ENGINE_LIVE ? engines[ports[i].port.tx_engine] : "xsk");
+		json_set_text(port, "tx_reason", ports[i].port.tx_reason);
+		json_set_count(port, "ring_size", ports[i].port.ring_size);
+		json_set_text(port, "busy_poll",
+			ports[i].port.busy_poll <= BUSY_POLL_REFUSED ? polls[ports[i].port.busy_poll] : "off");
+		json_object_set_new(port, "need_wakeup", json_boolean(ports[i].port.need_wakeup));
 		json_object_set_new(port, "multi_buffer", json_boolean(ports[i].port.multi_buffer));
 		json_set_text(port, "reason", ports[i].port.reason);
 		json_array_append_new(list, port);

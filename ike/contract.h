@@ -10,7 +10,8 @@
  *                    "workers": [WORKER], "tunnels": [TUNNEL]}     every configured child, up or not, and further peers'
  *                    of the same child
  *   INTERFACE       {"name", "mode": "native"|"generic"|"none", "zero_copy": bool, "queues", "host": bool,
- *                    "tx_engine": "xsk"|"xsk, live under load"|"live", "multi_buffer": bool, "reason"}
+ *                    "tx_engine": "xsk"|"xsk, live under load"|"live", "tx_reason", "ring_size",
+ *                    "busy_poll": "off"|"on"|"refused", "need_wakeup": bool, "multi_buffer": bool, "reason"}
  *   SUITE           {"name", "protocol": "esp"|"ah", "engine": "ipsec-mb"|"openssl", "ns_small", "ns_large"}
  *                   what the agent has; nanoseconds a packet of 64 and of 1408 bytes, measured at its start; 0: not
  *   WORKER          {"worker", "rx_packets", "tx_packets", "sealed", "opened", "lent", "borrowed"}     packets; of so many

@@ -166,7 +166,6 @@ static void nic_mode(struct doctor *doctor, const struct nic *nic)
 {
 	const char *mode = field_text(nic->served, "mode", "none");
 	const char *reason = field_text(nic->served, "reason", "");
-	const char *send = field_text(nic->served, "transmit", "");
 
 	if (!nic->served)
 		FIND(UNSEEN, "mode", "how the interface is served is not known: the daemons do not tell", NULL, NULL);
@@ -180,10 +179,39 @@ static void nic_mode(struct doctor *doctor, const struct nic *nic)
 			mode, *reason ? reason : "no reason is known");
 	else
 		FIND_TEXT(GOOD, "mode", NULL, NULL, "served in native mode%s%s", *reason ? "; " : "", reason);
-	if (nic->served && strcmp(mode, "none") != 0)
-		FIND_TEXT(GOOD, "transmit", NULL, NULL, "AF_XDP %s%s%s",
-			field_true(nic->served, "zero_copy") ? "without a copy (zero-copy)" : "in copy mode",
-			*send ? "; sends by " : "", send);
+}
+
+static void nic_sockets(struct doctor *doctor, const struct nic *nic)
+{
+	const char *poll = field_text(nic->served, "busy_poll", "off");
+
+	FIND_TEXT(GOOD, "af_xdp", NULL, NULL, "AF_XDP %s, rings of %llu packets for each queue",
+		field_true(nic->served, "zero_copy") ? "without a copy (zero-copy)" : "in copy mode",
+		(unsigned long long)field_count(nic->served, "ring_size"));
+	if (field_true(nic->served, "need_wakeup"))
+		FIND(GOOD, "wakeup", "the kernel is called only when a ring asks for it (need-wakeup)", NULL, NULL);
+	else
+		FIND(NOTE, "wakeup", "the kernel is called for every batch: it has no need-wakeup", "a call a batch",
+			NULL);
+	if (strcmp(poll, "refused") == 0)
+		FIND(NOTE, "busy_poll", "busy polling was asked for, and the kernel refuses it",
+			"the driver's interrupts deliver packets, as without", "take agent.busy_poll out");
+	else
+		FIND_TEXT(GOOD, "busy_poll", NULL, NULL, "busy polling is %s: %s (agent.busy_poll)", poll,
+			strcmp(poll, "on") == 0 ? "the workers drive the driver's receive loop"
+						: "the driver's interrupts deliver packets");
+}
+
+/* "xsk, live under load" in words. */
+static void nic_transmit(struct doctor *doctor, const struct nic *nic)
+{
+	const char *engine = field_text(nic->served, "tx_engine", "xsk"),
+		   *why = field_text(nic->served, "tx_reason", "");
+	const char *words = strcmp(engine, "live") == 0	 ? "XDP live frames send"
+			    : strcmp(engine, "xsk") == 0 ? "AF_XDP sends"
+							 : "AF_XDP sends, and XDP live frames under load";
+
+	FIND_TEXT(GOOD, "transmit", NULL, NULL, "%s%s%s", words, *why ? ": " : "", why);
 }
 
 static void nic_merging(struct doctor *doctor, const struct nic *nic)
@@ -231,5 +259,9 @@ void doctor_interface(struct doctor *doctor, const char *name)
 	nic_mtu(doctor, nic);
 	doctor_xdp(doctor, name);
 	nic_mode(doctor, nic);
+	if (nic->served && strcmp(field_text(nic->served, "mode", "none"), "none") != 0) {
+		nic_sockets(doctor, nic);
+		nic_transmit(doctor, nic);
+	}
 	nic_merging(doctor, nic);
 }

@@ -9,12 +9,14 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define CLASSIFIER "classify"
 #define DISPATCHER "xdp_dispatcher"
+#define LINKS_MAX  65536u
 
 static int xdp_attr(const struct nlattr *attr, void *context)
 {
@@ -82,6 +84,52 @@ static void program_name(uint32_t id, char name[static BPF_OBJ_NAME_LEN])
 	name[BPF_OBJ_NAME_LEN - 1] = '\0';
 }
 
+/* The program that a link puts in place of one of the dispatcher's own; 0: the link is of another kind, or target. */
+static uint32_t link_program(uint32_t link_id, uint32_t dispatcher)
+{
+	union bpf_attr by_id = {.link_id = link_id}, ask = {0};
+	OWN_FD int fd = (int)bpf_call(BPF_LINK_GET_FD_BY_ID, &by_id);
+	struct bpf_link_info info = {0};
+
+	ask.info.bpf_fd = (uint32_t)fd;
+	ask.info.info_len = sizeof(info);
+	ask.info.info = (uintptr_t)&info;
+	if (fd < 0 || bpf_call(BPF_OBJ_GET_INFO_BY_FD, &ask) || info.type != BPF_LINK_TYPE_TRACING ||
+		info.tracing.target_obj_id != dispatcher)
+		return 0;
+	return info.prog_id;
+}
+
+/* "other, classify"; "" if the kernel does not tell. In the order of their links, not of their runs. */
+static void dispatched_names(uint32_t dispatcher, char *names, size_t size)
+{
+	union bpf_attr next = {0};
+	size_t len = 0;
+
+	names[0] = '\0';
+	for (unsigned i = 0; i < LINKS_MAX && bpf_call(BPF_LINK_GET_NEXT_ID, &next) == 0; i++) {
+		uint32_t program = link_program(next.next_id, dispatcher);
+		char name[BPF_OBJ_NAME_LEN];
+
+		next.start_id = next.next_id;
+		if (!program || len >= size)
+			continue;
+		program_name(program, name);
+		len += (size_t)snprintf(names + len, size - len, "%s%s", len ? ", " : "", *name ? name : "?");
+	}
+}
+
+static void find_dispatcher(struct doctor *doctor, const char *interface, uint32_t id)
+{
+	char names[256];
+
+	dispatched_names(id, names, sizeof(names));
+	doctor_find_text(doctor, &(struct finding){FINDING_GOOD, interface, "xdp", NULL, NULL, NULL},
+		"an XDP dispatcher is attached (id %u), under which several programs share the interface "
+		"(agent.dispatcher)%s%s",
+		id, *names ? ": " : "", names);
+}
+
 void doctor_xdp(struct doctor *doctor, const char *interface)
 {
 	char name[BPF_OBJ_NAME_LEN];
@@ -99,10 +147,7 @@ void doctor_xdp(struct doctor *doctor, const char *interface)
 		doctor_find_text(doctor, &(struct finding){FINDING_GOOD, interface, "xdp", NULL, NULL, NULL},
 			"Espalier's XDP program is attached (id %u)", id);
 	else if (strncmp(name, DISPATCHER, strlen(name)) == 0)
-		doctor_find_text(doctor, &(struct finding){FINDING_GOOD, interface, "xdp", NULL, NULL, NULL},
-			"an XDP dispatcher is attached (id %u): several programs can share the interface "
-			"(agent.dispatcher)",
-			id);
+		find_dispatcher(doctor, interface, id);
 	else
 		doctor_find_text(doctor,
 			&(struct finding){FINDING_WRONG, interface, "xdp", NULL,

@@ -54,7 +54,9 @@ static void print_interface(const json_t *interface)
 			(unsigned long long)field_count(interface, "queues"),
 			field_count(interface, "queues") == 1 ? "" : "s");
 	if (!none && !field_true(interface, "host") && *field_text(interface, "tx_engine", ""))
-		sheet_field("transmit", "%s%s", field_text(interface, "tx_engine", ""),
+		sheet_field("transmit", "%s%s%s%s%s", field_text(interface, "tx_engine", ""),
+			*field_text(interface, "tx_reason", "") ? " (" : "", field_text(interface, "tx_reason", ""),
+			*field_text(interface, "tx_reason", "") ? ")" : "",
 			field_true(interface, "multi_buffer") ? ", jumbo frames" : "");
 	if (*field_text(interface, "reason", ""))
 		sheet_field_coloured(

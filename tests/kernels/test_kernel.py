@@ -243,6 +243,8 @@ def test_dispatcher(tmp_path, monkeypatch):
             raise
         served = {i["name"]: i for i in s.a.cli("status")["interfaces"]}
         assert served["wan0"]["mode"] == "native" and "shares wan0" in served["wan0"]["reason"], served["wan0"]
+        said = [f["what"] for f in s.a.doctor()["findings"] if (f["area"], f["check"]) == ("wan0", "xdp")]
+        assert len(said) == 1 and "dispatcher" in said[0] and "classify" in said[0] and "other" in said[0], said
         works(s)
         capture = s.site.capture("b0")
         for _ in range(2):

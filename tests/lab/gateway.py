@@ -204,5 +204,9 @@ class Gateway:
         status = self.status()
         return {key: status[key] for key in ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")}
 
+    def doctor(self):
+        """The doctor's report, whatever it found."""
+        return json.loads(self.command("--json", "doctor", check=False).stdout)
+
     def report(self):
         return self.command("status").stdout.rstrip()

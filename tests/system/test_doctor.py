@@ -14,7 +14,7 @@ from lab import need
 from lab.gateway import Gateway
 from lab.net import Lab
 from lab.scene import scene
-from lab.shell import BUILD, run
+from lab.shell import BUILD, run, wait_until
 from lab.topology import Site
 from lab.tunnel import pair
 
@@ -61,10 +61,47 @@ def test_sound_gateway():
             assert finding(report, name, "link")["state"] == "good"
             assert "veth" in finding(report, name, "driver")["what"]
             assert "native" in finding(report, name, "mode")["what"]
+            assert "copy mode" in finding(report, name, "af_xdp")["what"]
+            assert "2048" in finding(report, name, "af_xdp")["what"]
+            assert finding(report, name, "wakeup")["state"] == "good"
+            assert "off" in finding(report, name, "busy_poll")["what"]
+            assert finding(report, name, "queues")["what"].startswith("1 queue")
+            assert finding(report, name, "mtu")["what"] == "the MTU is 1500"
             assert "Espalier" in finding(report, name, "xdp")["what"]
         assert finding(report, "daemons", "versions")["state"] == "good"
         text = s.a.ns.run(BUILD / "espalier", "--config", s.a.config, "doctor").stdout
         assert "about: wan0" in text and text.rstrip().endswith("0 things wrong")
+
+
+TRANSMIT = {
+    "xsk": (1, "AF_XDP sends: tx_engine is xsk"),
+    "live": (1, "AF_XDP sends, and XDP live frames under load: live frames from 100000 packets a second on"),
+    "auto": (os.cpu_count(), "AF_XDP sends: {} CPU"),  # none is spare
+}
+
+
+@pytest.mark.needs(*need.GATEWAY)
+@pytest.mark.parametrize("engine", TRANSMIT)
+def test_how_it_is_served(engine):
+    """What the configuration asks for is what the doctor sees: the engine and its reason, rings, busy polling, generic mode."""
+    workers, said = TRANSMIT[engine]
+    agent = {"tx_engine": engine, "workers": workers, "ring_size": 512, "busy_poll": True, "xdp_mode": "generic" if engine == "xsk" else "auto"}
+    with Lab() as lab:
+        site = Site(lab)
+        gateway = Gateway(site.a, pair(site)[0], agent=agent)
+        gateway.start()
+        site.router.run("ethtool", "-K", "a0", "gro", "on")  # with which its driver takes redirected frames
+        report = doctor(gateway)
+        served = {i["name"]: i for i in gateway.cli("status")["interfaces"]}["wan0"]
+        if engine == "live" and served["tx_engine"] == "xsk":
+            wait_until("the engine may send", lambda: finding(doctor(gateway), "wan0", "transmit")["what"] == said, 10)
+            report = doctor(gateway)
+        assert finding(report, "wan0", "transmit")["what"].startswith(said.format(os.cpu_count())), finding(report, "wan0", "transmit")
+        assert "rings of 512 packets" in finding(report, "wan0", "af_xdp")["what"]
+        polls = {"on": "busy polling is on", "refused": "busy polling was asked for, and the kernel refuses it"}
+        assert finding(report, "wan0", "busy_poll")["what"].startswith(polls[served["busy_poll"]])
+        mode = finding(report, "wan0", "mode")
+        assert mode["state"] == ("note" if engine == "xsk" else "good") and served["mode"] in mode["what"]
 
 
 @pytest.mark.needs(*need.GATEWAY, "clang")
