@@ -2,8 +2,8 @@
 /*
  * The ESP open path. First byte: suite; second: form (FORM_*); then either a whole outer packet with the offsets that
  * XDP would have told, or plaintext that is sealed here first, so that what stands behind the integrity check is
- * reached. What is accepted goes the rest of a worker's way: MSS, checksums, TTL, ICMP error, fragments, and back into
- * a tunnel, from which it must come out as it went in.
+ * reached, in tunnel and in transport mode. What is accepted goes the rest of a worker's way: MSS, checksums, TTL, ICMP
+ * error, fragments, and back into a tunnel, from which it must come out as it went in.
  */
 #include "agent/checksum.h"
 #include "agent/esp_open.h"
@@ -13,6 +13,8 @@
 #include "agent/inner.h"
 #include "agent/mss.h"
 #include "agent/sa_context.h"
+#include "agent/transport.h"
+#include "agent/wire.h"
 #include "tests/unit/esp_lab.h"
 
 #include <sanitizer/asan_interface.h>
@@ -28,7 +30,8 @@
 #define FORM_TRAILER   0x10u /* a right trailer is put behind the plaintext */
 #define FORM_CHECKSUM  0x20u /* the plaintext's IPv4 header checksum is made right */
 #define FORM_OTHER_UDP 0x40u /* raw: XDP tells the other form of encapsulation */
-#define FORMS	       8u    /* those that make an SA */
+#define FORM_TRANSPORT 0x80u
+#define FORMS	       16u /* those that make an SA */
 #define SUITES_MAX     256u
 #define REPLAY_BITS    64u
 #define MTU	       600u
@@ -47,13 +50,13 @@ static unsigned suite_count(void)
 static struct lab_pair *pair_of(unsigned suite, unsigned form)
 {
 	static struct lab_pair *pairs[SUITES_MAX][FORMS];
-	struct lab_pair **slot = &pairs[suite][form];
+	struct lab_pair **slot = &pairs[suite][form % (FORMS / 2) + (form & FORM_TRANSPORT ? FORMS / 2 : 0)];
 	uint16_t flags = (uint16_t)((form & FORM_UDP ? SA_UDP_ENCAP : 0) | (form & FORM_ESN ? SA_ESN : 0));
 
 	if (!*slot) {
 		*slot = malloc(sizeof(**slot));
-		if (!*slot ||
-			lab_pair_init(*slot, esp_suite_at(suite), form & FORM_IPV6 ? 6 : 4, flags, REPLAY_BITS) != 0)
+		if (!*slot || (form & FORM_TRANSPORT ? lab_pair_init_transport : lab_pair_init)(
+				      *slot, esp_suite_at(suite), form & FORM_IPV6 ? 6 : 4, flags, REPLAY_BITS) != 0)
 			abort();
 		for (unsigned i = 0; i < 2; i++) { /* any address, so that selectors let most packets on */
 			memset((*slot)->in.tunnel.local[i].first, 0, 16);
@@ -98,12 +101,23 @@ static void set_raw(struct lab_frame *lab, const uint8_t *data, size_t size, uns
 		memcpy(lab->frame.data + offsets[1], &pair->in.sa.spi, 4);
 }
 
+/* What the plaintext looks like; in transport mode its first byte chooses. */
+static uint8_t plain_next_header(const uint8_t *data, size_t size, unsigned form)
+{
+	static const uint8_t carried[] = {IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_DSTOPTS,
+		IPPROTO_FRAGMENT, IPPROTO_HOPOPTS, IPPROTO_ESP};
+
+	if (form & FORM_TRANSPORT)
+		return carried[size ? data[0] % sizeof(carried) : 0];
+	return size && data[0] >> 4 == 6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+}
+
 /* Whatever the fuzzer thinks of as plaintext, sealed as the peer would. */
 static void set_sealed(struct lab_frame *lab, const uint8_t *data, size_t size, unsigned form, struct lab_pair *pair)
 {
 	const struct esp_suite *suite = pair->out.suite;
 	struct frame *frame = lab_frame_set(lab, data, size);
-	uint8_t next_header = size && data[0] >> 4 == 6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	uint8_t next_header = plain_next_header(data, size, form);
 	struct esp_job job;
 	uint32_t seq = htonl(1), plain_len, ip_len = pair->out.outer_family == 4 ? 20 : 40;
 
@@ -148,15 +162,21 @@ static void try_fragments(const struct lab_frame *lab, const struct inner *inner
 {
 	static struct lab_frame parts[FRAGMENTS_MAX];
 	struct frame frames[FRAGMENTS_MAX];
-	unsigned count = fragment_count(lab->frame.data, inner, MTU);
+	bool ipv6 = inner->family == 6;
+	uint32_t mtu = ipv6 ? INNER_IPV6_MTU_MIN : MTU;
+	unsigned count = ipv6 ? fragment6_count(lab->frame.data, lab->frame.len, mtu)
+			      : fragment_count(lab->frame.data, inner, mtu);
 
 	for (unsigned i = 0; i < count; i++)
 		frames[i] = (struct frame){.chunk = parts[i].chunk, .size = FRAME_SIZE};
 	if (!count)
 		return;
-	fragment_split(lab->frame.data, inner, MTU, frames, count);
+	if (ipv6)
+		fragment6_split(lab->frame.data, lab->frame.len, mtu, 1, frames, count);
+	else
+		fragment_split(lab->frame.data, inner, mtu, frames, count);
 	for (unsigned i = 0; i < count; i++) {
-		if (frames[i].len > MTU)
+		if (frames[i].len > mtu)
 			abort();
 	}
 }
@@ -180,6 +200,7 @@ static void try_seal(struct lab_frame *lab, struct lab_pair *pair, const struct 
 {
 	static uint8_t before[FRAME_SIZE];
 	uint32_t len = lab->frame.len;
+	struct transport_place place;
 	struct inner again;
 	uint8_t *data;
 
@@ -191,9 +212,15 @@ static void try_seal(struct lab_frame *lab, struct lab_pair *pair, const struct 
 	pair->run_out.out_seq = 1;
 	if (len > FRAME_DATA_MAX)
 		return;
+	/* Sealed in transport mode, a packet without anything is a dummy. */
+	if (pair->out.sa.mode == SA_TRANSPORT &&
+		(again.fragment || !transport_place_out(before, &again, &place) || place.protocol == WIRE_NEXT_DUMMY))
+		return;
 	if (esp_seal(&pair->out, &lab->frame, &again, 1) != DROP_NONE)
 		abort();
 	lab_meta_in(&lab->frame, pair->in.sa.flags);
+	if (pair->out.sa.mode == SA_TRANSPORT)
+		lab->frame.meta.payload_off = (uint16_t)(place.header_len + (pair->in.sa.flags & SA_UDP_ENCAP ? 8 : 0));
 	poison(lab);
 	if (esp_open(&pair->in, &lab->frame, &again, 1) != DROP_NONE || lab->frame.len != len)
 		abort();
@@ -213,7 +240,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2 || size > FRAME_DATA_MAX - 300)
 		return 0;
 	form = data[1];
-	pair = pair_of(data[0] % suite_count(), form % FORMS);
+	pair = pair_of(data[0] % suite_count(), form);
 	if (form & FORM_SEALED)
 		set_sealed(&lab, data + 2, size - 2, form, pair);
 	else

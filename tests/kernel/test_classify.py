@@ -201,6 +201,14 @@ def test_esp_in(nic, packet, spi, flags, l3, payload):
                               "index": nic.sa[spi]}
 
 
+def test_every_reserved_spi(nic):
+    """RFC 4303 2.1; 0 in UDP is the mark of IKE (RFC 3948 2.2)."""
+    for spi in range(256):
+        assert nic.fate(eth(from_peer(), esp(spi))) == "SPI_RESERVED", spi
+        assert nic.fate(eth(from_peer6(), esp(spi))) == "SPI_RESERVED", spi
+        assert nic.fate(eth(from_peer(), encap(esp(spi)))) == ("SPI_RESERVED" if spi else "pass"), spi
+
+
 @pytest.mark.parametrize("packet, family, payload", [
     (eth(from_peer(), AH(spi=SPI_AH, seq=1, icv=b"i" * 16, nh=4)), 4, 34),
     (eth(from_peer(options=[IPOption_Router_Alert()]), AH(spi=SPI_AH, seq=1, icv=b"i" * 16, nh=4)), 4, 38),
