@@ -33,17 +33,15 @@ static void put_ah(uint8_t *ah, const struct sa_context *ctx, uint32_t len, uint
 static enum drop_reason tunnel_begin(
 	struct sa_context *ctx, struct frame *frame, const struct inner *inner, struct ah_place *place)
 {
-	uint8_t label[3] = {0}, next_header = inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	uint8_t next_header = inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, *packet = frame->data;
 
 	place->len = ah_len(ctx->suite, ctx->outer_family);
 	place->off = ctx->outer_len;
 	if (!fits(ctx, frame, place->len + place->off))
 		return DROP_TOO_BIG;
-	if (inner->family == 6)
-		memcpy(label, frame->data + 1, sizeof(label));
 	put_ah(frame_push(frame, place->len), ctx, place->len, next_header);
 	frame_push(frame, ctx->outer_len);
-	outer_put(ctx, frame->data, frame->len, inner, label);
+	outer_put(ctx, frame->data, frame->len, inner, packet);
 	return DROP_NONE;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/esp_seal.h"
 
+#include "agent/base/own.h"
 #include "agent/checksum.h"
 #include "agent/outer.h"
 #include "agent/sequence.h"
@@ -12,23 +13,15 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define TRAILER_WORD 8u
-#define ICV_LEN_MIN  8u /* of all suites */
+#define ICV_LEN_MIN 8u /* of all suites */
 
 _Static_assert(
-	TRAILER_WORD <= ICV_LEN_MIN + ESP_TRAILER_LEN, "a trailer is stored as a word within the room for the ICV");
+	ESP_TRAILER_WORD <= ICV_LEN_MIN + ESP_TRAILER_LEN, "a trailer is stored as a word within the room for the ICV");
 
-/* Padding 1, 2, 3 ..., its length and the next header (RFC 4303 2.4-2.6) behind the inner packet. */
 static void put_trailer(uint8_t *at, uint32_t padding, uint8_t next_header)
 {
-	uint64_t whole;
-
-	/* In one store where it fits: behind it there is room for the ICV. */
-	if (padding <= TRAILER_WORD - ESP_TRAILER_LEN) {
-		whole = (UINT64_C(0x060504030201) & ((UINT64_C(1) << 8 * padding) - 1)) |
-			(uint64_t)(padding | (uint32_t)next_header << 8) << 8 * padding;
-		whole = htole64(whole);
-		memcpy(at, &whole, sizeof(whole));
+	if (padding <= ESP_TRAILER_WORD - ESP_TRAILER_LEN) {
+		esp_seal_trailer(at, padding, next_header);
 		return;
 	}
 	for (uint32_t i = 1; i <= padding; i++)
@@ -42,10 +35,10 @@ static bool fits(const struct sa_context *ctx, const struct frame *frame, uint32
 	uint32_t *padding)
 {
 	const struct esp_suite *suite = ctx->suite;
+	uint64_t at = frame_headroom(frame);
 
 	*padding = (0u - len - extra - ESP_TRAILER_LEN) & (suite->block - 1u);
-	return frame_headroom(frame) >= before &&
-	       frame_tailroom(frame) >= extra + *padding + ESP_TRAILER_LEN + suite->icv_len;
+	return at >= before && at + frame->len + extra + *padding + ESP_TRAILER_LEN + suite->icv_len <= frame->size;
 }
 
 /* Bytes behind the inner packet that hide its length, never more than the way carries (RFC 4303 2.7). */
@@ -58,36 +51,26 @@ static uint32_t tfc_len(const struct sa_context *ctx, uint32_t inner_len)
 	return wanted > inner_len && wanted != TFC_PAD_MTU ? wanted - inner_len : 0;
 }
 
-static void fill_job(struct sa_context *ctx, struct esp_job *job, uint8_t *esp, uint32_t text_len)
-{
-	job->cipher = &ctx->cipher;
-	job->text_len = text_len;
-	job->esp = esp;
-	memcpy(esp, &ctx->sa.spi, 4);
-}
-
 static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame, const struct inner *inner,
 	uint8_t next_header, struct esp_job *job)
 {
 	const struct esp_suite *suite = ctx->suite;
 	uint32_t before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len, len = inner->len;
 	uint32_t padding, tfc = ctx->tunnel.options.tfc_pad ? tfc_len(ctx, len) : 0;
-	uint8_t label[3] = {0}, *packet = frame->data;
+	uint8_t *packet = frame->data;
 
 	if (!fits(ctx, frame, len, before, tfc, &padding))
 		return DROP_TOO_BIG;
-	if (inner->family == 6)
-		memcpy(label, packet + 1, sizeof(label));
 	if (tfc) {
 		memset(packet + len, 0, tfc);
 		len += tfc;
 	}
 	put_trailer(packet + len, padding, next_header);
 	len += padding + ESP_TRAILER_LEN;
-	fill_job(ctx, job, packet - ESP_HEADER_LEN - suite->iv_len, len);
+	esp_seal_job(ctx, job, packet - ESP_HEADER_LEN - suite->iv_len, len);
 	frame->data = packet - before;
 	frame->len = before + len + suite->icv_len;
-	outer_put(ctx, frame->data, frame->len, inner, label);
+	outer_put(ctx, frame->data, frame->len, inner, packet);
 	return DROP_NONE;
 }
 
@@ -115,7 +98,7 @@ static enum drop_reason transport_begin(
 	frame_push(frame, before);
 	memmove(frame->data, frame->data + before, place.header_len);
 	udp = frame->data + place.header_len;
-	fill_job(ctx, job, udp + udp_len, payload_len + padding + ESP_TRAILER_LEN);
+	esp_seal_job(ctx, job, udp + udp_len, payload_len + padding + ESP_TRAILER_LEN);
 	frame->len += suite->icv_len;
 	transport_set_header(frame->data, &place, udp_len ? IPPROTO_UDP : IPPROTO_ESP, frame->len);
 	if (udp_len) {
@@ -139,14 +122,11 @@ static enum drop_reason seal_begin(
 			 : transport_begin(ctx, frame, inner, job);
 	if (reason != DROP_NONE)
 		return reason;
-	/* Counted now and not at the end, so that a hard limit holds within a bundle. */
-	ctx->packets++;
-	ctx->bytes += inner_len;
-	ctx->last_use_ns = now_ns;
+	esp_seal_count(ctx, inner_len, now_ns);
 	return DROP_NONE;
 }
 
-enum drop_reason esp_seal_begin(
+enum drop_reason esp_seal_begin_any(
 	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job)
 {
 	enum drop_reason reason = seal_begin(ctx, frame, inner, now_ns, job);
@@ -172,9 +152,7 @@ enum drop_reason esp_seal_dummy_begin(struct sa_context *ctx, struct frame *fram
 		wire_put16(frame->data + 6, WIRE_IPV4_DF);
 		outer_finish4(frame->data, 0);
 	}
-	ctx->packets++;
-	ctx->bytes += none.len;
-	ctx->last_use_ns = now_ns;
+	esp_seal_count(ctx, none.len, now_ns);
 	return DROP_NONE;
 }
 

@@ -5,9 +5,15 @@
 
 #include "agent/frame.h"
 #include "agent/inner.h"
+#include "agent/outer.h"
 #include "agent/sa_context.h"
 
+#include <endian.h>
+#include <netinet/in.h>
 #include <stdint.h>
+#include <string.h>
+
+#define ESP_TRAILER_WORD 8u
 
 /*
  * A packet is sealed in four steps, so that the ciphers of many packets are done at once (suite.h): begin, number, the
@@ -21,7 +27,7 @@
  * is for lifetimes. DROP_SA_EXPIRED, DROP_TOO_BIG (no room in the frame); in transport mode DROP_FRAGMENT_TRANSPORT
  * and, for another destination than the SA's peer, DROP_SELECTOR_MISMATCH.
  */
-enum drop_reason esp_seal_begin(
+static inline enum drop_reason esp_seal_begin(
 	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job);
 /*
  * begin of a dummy packet (RFC 4303 2.6) in either mode: frame->data are frame->len bytes of anything, to be sealed
@@ -40,5 +46,60 @@ enum drop_reason esp_seal_end(struct sa_context *ctx, struct frame *frame, const
 
 /* All four for one packet. */
 enum drop_reason esp_seal(struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns);
+
+/* ---- for esp_seal_begin -------------------------------------------------------------------------------------- */
+
+/* Any packet of any SA. */
+enum drop_reason esp_seal_begin_any(
+	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job);
+
+/* Padding 1, 2, 3 ..., its length and the next header (RFC 4303 2.4-2.6) of at most ESP_TRAILER_WORD bytes, in one
+ * store: behind it there is room for the ICV. */
+static inline void esp_seal_trailer(uint8_t *at, uint32_t padding, uint8_t next_header)
+{
+	static const uint64_t trailers[ESP_TRAILER_WORD - ESP_TRAILER_LEN + 1] = {/* little-endian */
+		0, 0x0101, 0x020201, 0x03030201, UINT64_C(0x0404030201), UINT64_C(0x050504030201),
+		UINT64_C(0x06060504030201)};
+	uint64_t whole = htole64(trailers[padding] | (uint64_t)next_header << 8 * (padding + 1));
+
+	memcpy(at, &whole, sizeof(whole));
+}
+
+static inline void esp_seal_job(struct sa_context *ctx, struct esp_job *job, uint8_t *esp, uint32_t text_len)
+{
+	job->cipher = &ctx->cipher;
+	job->text_len = text_len;
+	job->esp = esp;
+	memcpy(esp, &ctx->sa.spi, 4);
+}
+
+/* Counted when the packet begins and not at the end, so that a hard limit holds within a bundle. */
+static inline void esp_seal_count(struct sa_context *ctx, uint32_t inner_len, uint64_t now_ns)
+{
+	ctx->packets++;
+	ctx->bytes += inner_len;
+	ctx->last_use_ns = now_ns;
+}
+
+static inline enum drop_reason esp_seal_begin(
+	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job)
+{
+	const struct esp_suite *suite = ctx->suite;
+	uint32_t len = inner->len, padding = (0u - len - ESP_TRAILER_LEN) & (suite->block - 1u);
+	uint32_t text_len = len + padding + ESP_TRAILER_LEN, before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len;
+	uint8_t *packet = frame->data;
+	uint64_t at = frame_headroom(frame);
+
+	if (!ctx->plain || padding > ESP_TRAILER_WORD - ESP_TRAILER_LEN || at < before ||
+		at + text_len + suite->icv_len > frame->size || sa_context_expired(ctx, now_ns))
+		return esp_seal_begin_any(ctx, frame, inner, now_ns, job);
+	esp_seal_trailer(packet + len, padding, inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6);
+	esp_seal_job(ctx, job, packet - ESP_HEADER_LEN - suite->iv_len, text_len);
+	frame->data = packet - before;
+	frame->len = before + text_len + suite->icv_len;
+	outer_put4(ctx, frame->data, frame->len, inner);
+	esp_seal_count(ctx, len, now_ns);
+	return DROP_NONE;
+}
 
 #endif

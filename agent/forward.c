@@ -70,17 +70,19 @@ static void vlan_tag_put(struct frame *frame, uint16_t vlan_id, uint16_t *type)
 }
 
 /* Into the batch of a port, with `len` bytes of link header at the front. */
-static void forward_queue(struct worker *worker, const struct port *port, const struct frame *frame, uint32_t len)
+static inline void forward_queue(struct worker *worker, uint32_t slot, const struct frame *frame, uint32_t len)
 {
-	struct tx_batch *batch = &worker->out[port->slot];
-	struct frame *queued = &batch->frames[batch->count++];
+	struct tx_batch *batch = &worker->out[slot];
+	uint32_t count = batch->count;
+	struct frame *queued = &batch->frames[count];
 
 	frame_copy(queued, frame);
 	queued->data = frame->data - len;
 	queued->len = frame->len + len;
-	worker->out_pending |= 1u << port->slot;
-	if (batch->count == PORT_BATCH)
-		forward_flush_port(worker, port->slot);
+	batch->count = count + 1;
+	worker->out_pending |= 1u << slot;
+	if (count + 1 == PORT_BATCH)
+		forward_flush_port(worker, slot);
 }
 
 enum drop_reason forward_transmit(
@@ -98,7 +100,7 @@ enum drop_reason forward_transmit(
 	memcpy(link + 6, hop->source_mac, 6);
 	type = htobe16(type);
 	memcpy(link + 12, &type, sizeof(type));
-	forward_queue(worker, port, frame, LINK_HEADER_LEN);
+	forward_queue(worker, port->slot, frame, LINK_HEADER_LEN);
 	return DROP_NONE;
 }
 
@@ -108,7 +110,7 @@ enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
 
 	if (!host)
 		return DROP_PORT_DOWN;
-	forward_queue(worker, host, frame, 0);
+	forward_queue(worker, host->slot, frame, 0);
 	return DROP_NONE;
 }
 

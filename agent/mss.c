@@ -6,9 +6,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define TCP_HEADER_LEN 20u
+#define TCP_HEADER_LEN MSS_TCP_LEN
 #define TCP_CHECK_OFF  16u
-#define TCP_SYN	       0x02u
 #define IPV4_LEN       20u
 #define IPV6_LEN       40u
 #define OPTION_END     0u
@@ -57,8 +56,8 @@ bool mss_clamp(uint8_t *packet, const struct inner *inner, uint32_t mtu)
 	uint32_t len = inner->len - inner->payload_off, header_len;
 	uint8_t clamped[2];
 
-	if (inner->protocol != IPPROTO_TCP || inner->later_fragment || len < TCP_HEADER_LEN || !(tcp[13] & TCP_SYN) ||
-		mtu <= headers)
+	if (inner->protocol != IPPROTO_TCP || inner->later_fragment || len < TCP_HEADER_LEN ||
+		!(tcp[13] & MSS_TCP_SYN) || mtu <= headers)
 		return false;
 	header_len = (uint32_t)(tcp[12] >> 4) * 4u;
 	if (header_len > len)

@@ -9,11 +9,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define MSS_TCP_LEN 20u /* of a header without options */
+#define MSS_TCP_SYN 0x02u
+
 /*
  * If `packet` is a TCP SYN (or SYN-ACK) whose MSS option is larger than `mtu` (inner, of the tunnel) allows, lower it,
  * checksum by difference. Both directions of the tunnel are to be clamped. A SYN without the option is left alone. True
  * if something was changed.
  */
 bool mss_clamp(uint8_t *packet, const struct inner *inner, uint32_t mtu);
+
+/* Can a plain packet (struct inner) be one that mss_clamp changes? */
+static inline bool mss_announced(const uint8_t *packet, const struct inner *inner)
+{
+	return inner->protocol == IPPROTO_TCP &&
+	       (inner->len < inner->payload_off + MSS_TCP_LEN || packet[inner->payload_off + 13] & MSS_TCP_SYN);
+}
 
 #endif

@@ -178,7 +178,7 @@ static enum drop_reason out_send(struct worker *worker, struct frame *frame, str
 }
 
 /* AH is done at once: what it costs is one pass over the packet by one function. */
-static enum drop_reason out_ah(
+__attribute__((noinline)) static enum drop_reason out_ah(
 	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
 	enum drop_reason reason = ah_seal(&slot->context, frame, inner, worker->now_ns);
@@ -190,7 +190,7 @@ static enum drop_reason out_ah(
 }
 
 /* Ready to be sealed: into the bundle. */
-static enum drop_reason out_seal(
+__attribute__((always_inline)) static inline enum drop_reason out_seal(
 	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
 	enum drop_reason reason;
@@ -203,6 +203,13 @@ static enum drop_reason out_seal(
 	if (!reason)
 		bundle_add(bundle, frame, slot);
 	return reason;
+}
+
+/* For what is rare. */
+__attribute__((noinline)) static enum drop_reason out_seal_any(
+	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
+{
+	return out_seal(worker, slot, frame, inner);
 }
 
 /* Larger than the tunnel carries: in pieces if the sender allows it (RFC 4301 7), else the sender learns the size (RFC
@@ -225,7 +232,7 @@ static enum drop_reason out_too_big(
 		struct inner piece;
 
 		if (inner_parse(pieces[i].data, pieces[i].len, &piece))
-			reason = out_seal(worker, slot, &pieces[i], &piece);
+			reason = out_seal_any(worker, slot, &pieces[i], &piece);
 		if (reason)
 			worker_drop(worker, &pieces[i], reason);
 	}
@@ -233,8 +240,8 @@ static enum drop_reason out_too_big(
 	return DROP_NONE;
 }
 
-/* frame->data is the inner IP header, its parse in `inner`; the SA carries packets of up to `mtu` bytes. */
-static enum drop_reason out_protect(
+/* Any packet (out_protect). */
+__attribute__((noinline)) static enum drop_reason out_protect_any(
 	struct worker *worker, struct frame *frame, struct inner *inner, struct sa_slot *slot, uint32_t mtu)
 {
 	bool transit = !(frame->meta.flags & META_FROM_HOST), large = inner->len > mtu;
@@ -260,11 +267,29 @@ static enum drop_reason out_protect(
 		return out_too_big(worker, slot, frame, inner, mtu);
 	if (whole)
 		inner->dont_fragment = false; /* and so the outer packet's is not set by it */
+	return out_seal_any(worker, slot, frame, inner);
+}
+
+/* Is there nothing to be done to the packet but to count its hop? */
+static inline bool out_simple(const struct frame *frame, const struct inner *inner, uint32_t mtu)
+{
+	return inner->plain && inner->len <= mtu && inner->ttl > 1 && !(frame->meta.flags & META_FROM_HOST) &&
+	       !checksum_partial(frame->data, inner) && !mss_announced(frame->data, inner);
+}
+
+/* frame->data is the inner IP header, its parse in `inner`; the SA carries packets of up to `mtu` bytes. */
+static inline enum drop_reason out_protect(
+	struct worker *worker, struct frame *frame, struct inner *inner, struct sa_slot *slot, uint32_t mtu)
+{
+	if (!out_simple(frame, inner, mtu))
+		return out_protect_any(worker, frame, inner, slot, mtu);
+	inner_decrement_ttl(frame->data, inner);
 	return out_seal(worker, slot, frame, inner);
 }
 
 /* Which SA carries the packet's tunnel now, and how much; known then for the packets behind it. */
-enum drop_reason out_tunnel(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel)
+__attribute__((noinline)) enum drop_reason out_tunnel(
+	struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel)
 {
 	enum drop_reason reason;
 	struct sa_slot *slot;
@@ -285,7 +310,7 @@ enum drop_reason out_tunnel(struct worker *worker, struct frame *frame, struct i
 	worker_touch(worker, slot);
 	mtu = worker_inner_mtu(worker, slot);
 	worker->way_out = (struct worker_way){.slot = slot, .key = tunnel, .mtu = mtu};
-	return out_protect(worker, frame, inner, slot, mtu);
+	return out_protect_any(worker, frame, inner, slot, mtu);
 }
 
 enum drop_reason out_begin(struct worker *worker, struct frame *frame)

@@ -14,56 +14,27 @@
 
 /* ---- written ------------------------------------------------------------------------------------------------- */
 
-static bool put_df(const struct sa_context *ctx, const struct inner *inner)
-{
-	switch ((enum df_mode)ctx->tunnel.options.df) {
-	case DF_SET:
-		return true;
-	case DF_CLEAR:
-		return false;
-	case DF_COPY:
-		break;
-	}
-	return inner->dont_fragment; /* IPv6 counts as such: the sender is told, not the fragments sealed */
-}
-
-/* All but identification and checksum. */
-static void put_ipv4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
-{
-	ip[1] = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
-	wire_put16(ip + 2, len);
-	wire_put16(ip + 6, put_df(ctx, inner) ? WIRE_IPV4_DF : 0);
-}
-
-static void put_ipv6(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
+void outer_put6(
+	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t *packet)
 {
 	uint8_t traffic_class = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
+	uint8_t label[3] = {0};
 
+	if (inner->family == 6 && ctx->tunnel.options.flow_label == FLOW_LABEL_COPY)
+		memcpy(label, packet + 1, sizeof(label));
+	memcpy(ip, ctx->outer, WIRE_IPV6_LEN);
 	ip[0] = (uint8_t)(0x60 | traffic_class >> 4);
-	ip[1] = (uint8_t)(traffic_class << 4);
+	ip[1] = (uint8_t)(traffic_class << 4 | (label[0] & 0x0f));
+	memcpy(ip + 2, label + 1, 2);
 	wire_put16(ip + 4, len - WIRE_IPV6_LEN);
 }
 
-void outer_put(
-	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t label[3])
+void outer_put_udp(const struct sa_context *ctx, uint8_t *ip, uint32_t len)
 {
-	uint32_t ip_len = ctx->outer_family == 4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN;
+	uint32_t ip_len = ctx->outer_len - WIRE_UDP_LEN;
 
-	if (ctx->outer_family == 4) {
-		memcpy(ip, ctx->outer, WIRE_IPV4_LEN);
-		put_ipv4(ctx, ip, len, inner);
-	} else {
-		memcpy(ip, ctx->outer, WIRE_IPV6_LEN);
-		put_ipv6(ctx, ip, len, inner);
-		if (inner->family == 6 && ctx->tunnel.options.flow_label == FLOW_LABEL_COPY) {
-			ip[1] |= label[0] & 0x0f;
-			memcpy(ip + 2, label + 1, 2);
-		}
-	}
-	if (ctx->sa.flags & SA_UDP_ENCAP) {
-		memcpy(ip + ip_len, ctx->outer + ip_len, WIRE_UDP_LEN);
-		wire_put16(ip + ip_len + 4, len - ip_len);
-	}
+	memcpy(ip + ip_len, ctx->outer + ip_len, WIRE_UDP_LEN);
+	wire_put16(ip + ip_len + 4, len - ip_len);
 }
 
 /* ---- read ---------------------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "agent/frame.h"
 #include "agent/inner.h"
 #include "agent/sa_context.h"
+#include "agent/wire.h"
 
 #include <endian.h>
 #include <netinet/in.h>
@@ -18,13 +19,41 @@
 
 #define ECN_MASK 0x03u
 
-/*
- * Write the SA's outer headers at `ip`, of a packet of `len` bytes with them. In IPv4 identification and
- * checksum are missing (outer_finish4), in UDP the checksum, which stays 0 in IPv4 (RFC 3948 2.1). `label`: bytes 1 to
- * 3 of the inner packet if it is IPv6.
+/* For outer_put. */
+void outer_put6(
+	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t *packet);
+void outer_put_udp(const struct sa_context *ctx, uint8_t *ip, uint32_t len);
+/* DF: the tunnel's, or the packet's. IPv6 counts as not to be fragmented: the sender is told, not the fragments sealed.
  */
-void outer_put(
-	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t label[3]);
+static inline bool outer_df(const struct sa_context *ctx, const struct inner *inner)
+{
+	uint8_t df = ctx->tunnel.options.df;
+
+	return df == DF_COPY ? inner->dont_fragment : df == DF_SET;
+}
+
+static inline void outer_put4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
+{
+	memcpy(ip, ctx->outer, WIRE_IPV4_LEN);
+	ip[1] = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
+	wire_put16(ip + 2, len);
+	wire_put16(ip + 6, outer_df(ctx, inner) ? WIRE_IPV4_DF : 0);
+}
+
+/*
+ * Write the SA's outer headers at `ip`, of a packet of `len` bytes with them, around the packet at `packet`. In IPv4
+ * identification and checksum are missing (outer_finish4), in UDP the checksum, which stays 0 in IPv4 (RFC 3948 2.1).
+ */
+static inline void outer_put(
+	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t *packet)
+{
+	if (ctx->outer_family == 4)
+		outer_put4(ctx, ip, len, inner);
+	else
+		outer_put6(ctx, ip, len, inner, packet);
+	if (ctx->sa.flags & SA_UDP_ENCAP)
+		outer_put_udp(ctx, ip, len);
+}
 /* The identification, which differs from packet to packet as long as RFC 6864 asks for it, and the checksum. */
 static inline void outer_finish4(uint8_t *ip, uint64_t seq)
 {

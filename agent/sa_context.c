@@ -89,6 +89,17 @@ static void outer_udp(struct sa_context *ctx, const struct sa *sa)
 	ctx->outer_len = (uint8_t)(ctx->outer_len + UDP_LEN);
 }
 
+void sa_context_derive(struct sa_context *ctx)
+{
+	const struct sa *sa = &ctx->sa;
+
+	ctx->expires_ns = sa->hard_ns ? sa->hard_ns : UINT64_MAX;
+	ctx->counted = sa->hard_packets || sa->hard_bytes;
+	ctx->plain = sa->mode == SA_TUNNEL && ctx->outer_family == 4 && !(sa->flags & SA_UDP_ENCAP) &&
+		     !ctx->tunnel.options.tfc_pad;
+	selector_pair_init(&ctx->selectors, &ctx->tunnel);
+}
+
 int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tunnel *tunnel, struct sa_run *run)
 {
 	struct ip_addr local, remote;
@@ -112,7 +123,6 @@ int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tu
 	secret_wipe(ctx->sa.integ_key, sizeof(ctx->sa.integ_key));
 	secret_wipe(ctx->sa.salt, sizeof(ctx->sa.salt));
 	ctx->tunnel = *tunnel;
-	selector_pair_init(&ctx->selectors, tunnel);
 	ctx->run = run;
 	ctx->outer_family = local.family;
 	if (local.family == IP_V4)
@@ -122,6 +132,7 @@ int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tu
 	outer_options(ctx, &tunnel->options);
 	if (sa->flags & SA_UDP_ENCAP)
 		outer_udp(ctx, sa);
+	sa_context_derive(ctx);
 	return 0;
 }
 

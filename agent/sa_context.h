@@ -34,6 +34,10 @@ struct sa_context {
 	uint64_t dropped_replay;
 	uint64_t dropped_icv;
 	uint64_t dropped_other;
+	uint64_t expires_ns; /* the hard limit by time, UINT64_MAX without one */
+	bool counted;	     /* there is a hard limit by bytes or packets */
+	/* Tunnel mode, IPv4 without UDP outside, nothing to hide lengths: what esp_seal does without asking further. */
+	bool plain;
 	bool alone; /* no other worker holds a context of this SA: its numbers are taken without an atomic operation */
 
 	uint8_t outer_family;		  /* 4 or 6 */
@@ -57,6 +61,8 @@ struct sa_context {
  * die as DROP_SA_BROKEN.
  */
 int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tunnel *tunnel, struct sa_run *run);
+/* Make anew what is derived of `sa` and `tunnel` for every packet: part of init, and after a change of them. */
+void sa_context_derive(struct sa_context *ctx);
 /* Wipe and free. Flush before. Harmless on a zeroed or cleared context. */
 void sa_context_clear(struct sa_context *ctx);
 
@@ -76,7 +82,7 @@ void sa_context_count_drop(struct sa_context *ctx, enum drop_reason reason);
 bool sa_context_reached(const struct sa_context *ctx, uint64_t now_ns);
 static inline bool sa_context_expired(const struct sa_context *ctx, uint64_t now_ns)
 {
-	return (ctx->sa.hard_ns | ctx->sa.hard_packets | ctx->sa.hard_bytes) && sa_context_reached(ctx, now_ns);
+	return now_ns >= ctx->expires_ns || (ctx->counted && sa_context_reached(ctx, now_ns));
 }
 
 #endif

@@ -141,14 +141,14 @@ static void turn_begin(struct worker *worker, struct frame *frames, uint32_t cou
 			__builtin_prefetch(frames[i + PREFETCH_AHEAD].data);
 		if (frame->meta.kind == META_ESP_IN)
 			reason = in_begin(worker, frame);
+		else if (frame->meta.kind == META_PLAIN_OUT)
+			reason = out_begin(worker, frame);
 		else if (frame->meta.kind == META_AH_IN)
 			reason = in_ah(worker, frame);
 		else if (frame->meta.kind == META_ICMP_IN)
 			reason = in_icmp(worker, frame);
 		else if (frame->meta.kind == META_FRAGMENT_IN)
 			reason = in_fragment(worker, frame);
-		else if (frame->meta.kind == META_PLAIN_OUT)
-			reason = out_begin(worker, frame);
 		else if (frame->meta.kind == META_DUMMY_OUT)
 			reason = out_dummy(worker, frame);
 		else if (frame->meta.kind == META_HOST_FRAGMENT)

@@ -63,6 +63,7 @@ static struct lab_pair *pair_of(unsigned suite, unsigned form)
 			memset((*slot)->in.tunnel.local[i].last, 0xff, 16);
 			(*slot)->in.tunnel.remote[i] = (*slot)->in.tunnel.local[i];
 		}
+		sa_context_derive(&(*slot)->in);
 	}
 	(*slot)->run_out = (struct sa_run){0};
 	(*slot)->run_in = (struct sa_run){0};

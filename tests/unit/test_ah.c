@@ -296,8 +296,10 @@ static void test_replay_and_limits(void **state)
 	assert_int_equal(seal_packet(&pair, lab_frame_set(&lab, packet, len)), DROP_SEQ_EXHAUSTED);
 	pair.run_out.out_seq = 1;
 	pair.out.sa.hard_packets = 1;
+	sa_context_derive(&pair.out);
 	assert_int_equal(seal_packet(&pair, lab_frame_set(&lab, packet, len)), DROP_SA_EXPIRED);
 	pair.in.sa.hard_ns = 1;
+	sa_context_derive(&pair.in);
 	lab_frame_set(&lab, sealed.frame.data, sealed.frame.len)->meta = sealed.frame.meta;
 	assert_int_equal(open_packet(&pair, &lab.frame), DROP_SA_EXPIRED);
 	lab_pair_clear(&pair);

@@ -102,6 +102,7 @@ static void test_lifetime_holds(void **state)
 	(void)state;
 	assert_int_equal(lab_pair_init(&pair, esp_suite_find(20, 256, 0), 4, 0, REPLAY_BITS), 0);
 	pair.out.sa.hard_packets = 1;
+	sa_context_derive(&pair.out);
 	seal_dummy(&pair, lab_frame_set(&lab, NULL, 0));
 	assert_int_equal(esp_seal_dummy_begin(&pair.out, lab_frame_set(&lab, NULL, 0), 1, &job), DROP_SA_EXPIRED);
 	lab_pair_clear(&pair);

@@ -602,6 +602,7 @@ static void test_lifetime(void **state)
 	assert_int_equal(lab_pair_init(&pair, gcm256(), 4, 0, REPLAY_BITS), 0);
 	pair.out.sa.soft_packets = 2;
 	pair.out.sa.hard_bytes = 250;
+	sa_context_derive(&pair.out);
 	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
 	assert_int_equal(sa_context_flush(&pair.out), 0);
 	assert_int_equal(pair.run_out.packets, 1);
@@ -618,6 +619,7 @@ static void test_lifetime(void **state)
 	assert_int_equal(pair.run_out.dropped_other, 2);
 	assert_int_equal(pair.run_out.packets, 3);
 	pair.in.sa.hard_ns = 1;
+	sa_context_derive(&pair.in);
 	assert_int_equal(lab_open(&pair, &lab.frame), DROP_SA_EXPIRED);
 	lab_pair_clear(&pair);
 
@@ -702,7 +704,7 @@ static void test_selectors(void **state)
 		pair.in.tunnel.local[0] = pair.in.tunnel.remote[0] = lab_selector("fd03::", "fd03::ffff");
 		pair.in.tunnel.local[1] = cases[i].local;
 		pair.in.tunnel.remote[1] = cases[i].remote;
-		selector_pair_init(&pair.in.selectors, &pair.in.tunnel);
+		sa_context_derive(&pair.in);
 		assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
 		assert_int_equal(lab_open(&pair, &lab.frame), cases[i].reason);
 	}

@@ -272,7 +272,7 @@ static void test_selectors(void **state)
 	lab_ports(packet, 1000, 53);
 	pair.in.tunnel.local[0].protocol = 17;
 	pair.in.tunnel.local[0].port_first = pair.in.tunnel.local[0].port_last = 53;
-	selector_pair_init(&pair.in.selectors, &pair.in.tunnel);
+	sa_context_derive(&pair.in);
 	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
 	assert_int_equal(lab_open(&pair, &lab.frame), DROP_NONE);
 	lab_ports(packet, 1000, 54);
@@ -284,6 +284,7 @@ static void test_selectors(void **state)
 	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
 	assert_int_equal(lab_open(&pair, &lab.frame), DROP_SELECTOR_MISMATCH);
 	pair.in.tunnel.remote[0] = lab_selector("192.0.2.9", "192.0.2.9");
+	sa_context_derive(&pair.in);
 	assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
 	assert_int_equal(lab_open(&pair, &lab.frame), DROP_SELECTOR_MISMATCH);
 	lab_pair_clear(&pair);
