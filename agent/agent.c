@@ -525,6 +525,9 @@ static uint32_t agent_count_workers(struct agent *agent, uint32_t *queues)
 		most = count > most ? count : most;
 	}
 	cpus = cpu_count();
+	if (agent->workers_wished > cpus)
+		log_warn("agent.workers is %u, but this process may use %u CPU%s: so many workers run",
+			agent->workers_wished, cpus, cpus == 1 ? "" : "s");
 	most = most < cpus ? most : cpus;
 	return most < WORKERS_MAX ? most : WORKERS_MAX;
 }

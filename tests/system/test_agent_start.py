@@ -3,6 +3,7 @@
 
 import ctypes
 import mmap
+import os
 import socket
 import struct
 
@@ -19,6 +20,7 @@ from lab.tunnel import pair
 pytestmark = pytest.mark.needs(*need.GATEWAY)
 
 AF_XDP, SOL_XDP = 44, 283
+CPUS = len(os.sched_getaffinity(0))
 
 OTHER_PROGRAM = """\
 __attribute__((section("xdp"), used)) int other(void *ctx) { return 2; }
@@ -53,6 +55,14 @@ def test_generic_mode():
         with traffic.Echo(s.server, at.SERVER[4]):
             data = bytes(300000)
             assert traffic.tcp_echo(s.client, at.SERVER[4], data) == data
+
+
+def test_more_workers_than_cpus():
+    """One for each CPU is made, and the log says so."""
+    with scene(nat=False, near=lambda ns, t: Gateway(ns, t, agent={"workers": 64 + CPUS})) as s:
+        wait_until("every worker has run", lambda: len(s.a.cli("status")["workers"]) == min(CPUS, 64))
+        assert f"agent.workers is {64 + CPUS}" in s.a.agent.text()
+        assert s.ping(20, interval=0.01).lost == 0
 
 
 def test_interface_is_missing():

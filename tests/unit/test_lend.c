@@ -172,6 +172,7 @@ struct lab {
 	struct team teams[2];
 	uint64_t pushed; /* packets so far; each has its number in it */
 	uint64_t pulled;
+	bool unshared; /* no context's cipher is for several threads */
 };
 
 static int set_up(void **state)
@@ -260,8 +261,18 @@ static void check_opened(struct lab *lab, uint32_t count)
 	}
 }
 
+static void keep_cipher(struct worker *worker, uint32_t index)
+{
+	if (worker->sas.slots[index])
+		worker->sas.slots[index]->context.cipher.concurrent = false;
+}
+
 static void pass_batch(struct lab *lab)
 {
+	if (lab->unshared) {
+		keep_cipher(&lab->a.worker, 1);
+		keep_cipher(&lab->b.worker, 0);
+	}
 	push_plain(lab, PORT_BATCH);
 	worker_turn(&lab->a.worker, clock_now_ns());
 	assert_int_equal(pass_sealed(lab), PORT_BATCH);
@@ -402,8 +413,7 @@ static void helpers_have_their_ciphers(void **state)
 	const struct sa_table *first, *second;
 
 	pass_batch(lab);
-	lab->a.worker.sas.slots[1]->context.cipher.concurrent = false;
-	lab->b.worker.sas.slots[0]->context.cipher.concurrent = false;
+	lab->unshared = true;
 	assert_int_equal(team_start(&lab->teams[0], false) | team_start(&lab->teams[1], false), 0);
 	lend_until(lab, LENT_ENOUGH);
 	first = &lab->teams[0].workers[1]->sas;
@@ -433,9 +443,8 @@ static void *mover_main(void *context)
 }
 
 /* The owner of the outbound SA is asked anew with every generation, and must stay who it is: it alone receives. */
-static void sa_goes_away_while_lent(void **state)
+static void lend_while_moving(struct lab *lab)
 {
-	struct lab *lab = *state;
 	struct mover mover = {.lab = lab};
 	pthread_t thread;
 
@@ -451,6 +460,20 @@ static void sa_goes_away_while_lent(void **state)
 	assert_int_equal(pass_sealed(lab), 0);
 	assert_int_equal(lab->teams[0].stats[0].drops[DROP_SA_MISSING].packets, PORT_BATCH);
 	assert_null(lab->a.worker.sas.dropped);
+}
+
+static void sa_goes_away_while_lent(void **state)
+{
+	lend_while_moving(*state);
+}
+
+/* Helpers' own contexts are of another generation then, now and again. */
+static void unshared_sa_goes_away_while_lent(void **state)
+{
+	struct lab *lab = *state;
+
+	lab->unshared = true;
+	lend_while_moving(lab);
 }
 
 /* ---- a helper that is held up -------------------------------------------------------------------------------- */
@@ -529,6 +552,7 @@ int main(void)
 		TEST(helpers_keep_order),
 		TEST(helpers_have_their_ciphers),
 		TEST(sa_goes_away_while_lent),
+		TEST(unshared_sa_goes_away_while_lent),
 		TEST(late_helper_is_waited_for),
 		TEST(help_must_be_worth_it),
 	};
