@@ -213,6 +213,18 @@ static inline void lab_between_peers(uint8_t *packet)
 	inet_pton(AF_INET6, "2001:db8::2", packet + 24);
 }
 
+/* Let it go where lab_packet's go. */
+static inline void lab_within_tunnel(uint8_t *packet)
+{
+	if (packet[0] >> 4 == 4) {
+		memcpy(packet + 12, (uint8_t[]){10, 1, 0, 5, 10, 2, 0, 7}, 8);
+		lab_ipv4_check(packet);
+		return;
+	}
+	inet_pton(AF_INET6, "fd01::5", packet + 8);
+	inet_pton(AF_INET6, "fd02::7", packet + 24);
+}
+
 static inline void lab_pair_clear(struct lab_pair *pair)
 {
 	sa_context_clear(&pair->out);
@@ -268,6 +280,24 @@ static inline size_t lab_hex(const char *text, uint8_t *out)
 		text++;
 	}
 	return len;
+}
+
+/* A suite in an outer form. */
+struct lab_form {
+	const struct esp_suite *suite;
+	uint8_t outer_family;
+	uint16_t flags;
+};
+
+/* Every suite in every outer form; false past the end. */
+static inline bool lab_form_at(unsigned index, struct lab_form *form)
+{
+	static const uint16_t flags[] = {0, SA_UDP_ENCAP, SA_ESN, SA_UDP_ENCAP | SA_ESN};
+
+	form->suite = esp_suite_at(index / 8);
+	form->outer_family = index / 4 % 2 ? 6 : 4;
+	form->flags = flags[index % 4];
+	return form->suite != NULL;
 }
 
 /* Numbers that look random and are the same in every run. */

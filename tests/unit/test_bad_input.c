@@ -344,8 +344,7 @@ static void test_nested(void **state)
 		uint32_t len, more;
 
 		len = seal(&form, &nest, 40)->len;
-		memcpy(form.pair.in.tunnel.remote, lab_tunnel_any().remote, sizeof(form.pair.in.tunnel.remote));
-		memcpy(form.pair.in.tunnel.local, lab_tunnel_any().local, sizeof(form.pair.in.tunnel.local));
+		lab_within_tunnel(nest.frame.data);
 		for (uint32_t cut = 0; !form.transport && cut <= len; cut++) {
 			memcpy(plain, nest.frame.data, cut);
 			for (more = 0; (cut + more + ESP_TRAILER_LEN) % form.suite->block; more++)
