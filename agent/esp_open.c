@@ -16,7 +16,7 @@
 #define TRAILER_WORD 8u
 
 /* The UDP header right before the SPI has its own idea of where the packet ends. */
-static enum drop_reason check_udp(const struct frame *frame, uint32_t *end)
+__attribute__((noinline)) static enum drop_reason check_udp(const struct frame *frame, uint32_t *end)
 {
 	uint32_t udp_off = frame->meta.payload_off - WIRE_UDP_LEN;
 	uint32_t len;
@@ -38,7 +38,7 @@ static enum drop_reason check_outer(const struct sa_context *ctx, const struct f
 	const struct packet_meta *meta = &frame->meta;
 	bool udp = meta->flags & META_UDP_ENCAP;
 	uint32_t end;
-	enum drop_reason reason = outer_check(frame, &end);
+	enum drop_reason reason = outer_check_plain(frame, &end) ? DROP_NONE : outer_check(frame, &end);
 
 	if (reason == DROP_NONE && udp != !!(ctx->sa.flags & SA_UDP_ENCAP))
 		reason = DROP_OUTER_MISMATCH;
@@ -95,7 +95,7 @@ enum drop_reason esp_open_begin(struct sa_context *ctx, struct frame *frame, uin
 
 /* A NAT in the path may have changed its mapping, or the peer its address: tell, by the newest authenticated packet
  * (RFC 7296 2.23). */
-static void note_source(const struct sa_context *ctx, const struct frame *frame)
+__attribute__((noinline)) static void note_source(const struct sa_context *ctx, const struct frame *frame)
 {
 	const struct sa *sa = &ctx->sa;
 	struct sa_run *run = ctx->run;
@@ -133,12 +133,12 @@ void esp_open_mark(struct sa_context *ctx, const struct frame *frames, const str
 	enum drop_reason *reasons, uint32_t count)
 {
 	sequence_lock(ctx);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		reasons[i] = mark(ctx, &frames[i], &jobs[i]);
-	sequence_unlock(ctx);
-	for (uint32_t i = 0; i < count; i++)
 		if (reasons[i] != DROP_NONE)
 			sa_context_count_drop(ctx, reasons[i]);
+	}
+	sequence_unlock(ctx);
 }
 
 /* Padding is 1, 2, 3 ... (RFC 4303 2.4). What fits into the last TRAILER_WORD bytes is seen at one look: before the
@@ -183,8 +183,8 @@ static enum drop_reason take_trailer(struct frame *frame, uint8_t *next_header)
 }
 
 /* In transport mode the packet's own header comes back to what it carried: `ip`, which ends where `place` is. */
-static enum drop_reason join_header(struct sa_context *ctx, struct frame *frame, const uint8_t *ip,
-	const struct transport_place *place, uint8_t next_header, struct inner *inner)
+__attribute__((noinline)) static enum drop_reason join_header(struct sa_context *ctx, struct frame *frame,
+	const uint8_t *ip, const struct transport_place *place, uint8_t next_header, struct inner *inner)
 {
 	transport_join(frame, ip, place, next_header);
 	if (!inner_parse(frame->data, frame->len, inner))
@@ -195,7 +195,7 @@ static enum drop_reason join_header(struct sa_context *ctx, struct frame *frame,
 }
 
 /* Where in the packet ESP, or the UDP around it, begins. */
-static bool find_place(const struct frame *frame, struct transport_place *place)
+__attribute__((noinline)) static bool find_place(const struct frame *frame, struct transport_place *place)
 {
 	const struct packet_meta *meta = &frame->meta;
 	uint32_t at = (uint32_t)meta->payload_off - meta->l3_off - (meta->flags & META_UDP_ENCAP ? WIRE_UDP_LEN : 0);

@@ -76,11 +76,10 @@ static inline void forward_queue(struct worker *worker, uint32_t slot, const str
 	uint32_t count = batch->count;
 	struct frame *queued = &batch->frames[count];
 
-	frame_copy(queued, frame);
-	queued->data = frame->data - len;
-	queued->len = frame->len + len;
+	frame_copy_grown(queued, frame, len);
 	batch->count = count + 1;
-	worker->out_pending |= 1u << slot;
+	if (!count)
+		worker->out_pending |= 1u << slot;
 	if (count + 1 == PORT_BATCH)
 		forward_flush_port(worker, slot);
 }

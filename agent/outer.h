@@ -70,7 +70,20 @@ static inline void outer_finish4(uint8_t *ip, uint64_t seq)
  * behind the IP packet, which may be shorter than the frame (Ethernet padding).
  */
 enum drop_reason outer_check(const struct frame *frame, uint32_t *end);
-/* After outer_check. */
+/* The same for most: IPv4 without options. False: look closer. */
+static inline bool outer_check_plain(const struct frame *frame, uint32_t *end)
+{
+	const struct packet_meta *meta = &frame->meta;
+	const uint8_t *ip = frame->data + meta->l3_off;
+
+	if (meta->family != 4 || frame->len < meta->l3_off + WIRE_IPV4_LEN || ip[0] != 0x45 ||
+		meta->payload_off < meta->l3_off + WIRE_IPV4_LEN ||
+		wire_get16(ip + 6) & (WIRE_IPV4_MF | WIRE_IPV4_OFFSET))
+		return false;
+	*end = (uint32_t)meta->l3_off + wire_get16(ip + 2);
+	return *end <= frame->len;
+}
+/* After either. */
 void outer_source(const struct frame *frame, struct addr16 *source);
 static inline uint8_t outer_class(const struct frame *frame)
 {

@@ -59,34 +59,45 @@ static bool gcm_icv_equal(const uint8_t *a, const uint8_t *b, uint32_t len)
 	return ((left[0] ^ right[0]) | (left[1] ^ right[1])) == 0;
 }
 
-/* IVs of a run: the number of its jobs. Written for all before the first is sealed: the library loads the additional
- * data with some bytes of the IV behind them, and would wait for these to leave the processor's store buffer. */
-static uint32_t gcm_put_ivs(struct esp_job *jobs, uint32_t count)
+/* How many jobs, the first one too, are of the same cipher. */
+static uint32_t gcm_run(const struct esp_job *jobs, uint32_t count)
 {
-	const struct esp_cipher *cipher = jobs->cipher;
-	uint32_t run = 0;
+	uint32_t run = 1;
 
-	for (; run < count && jobs[run].cipher == cipher; run++)
-		if (cipher->suite->iv_len)
-			esp_put_count(jobs[run].esp + ESP_HEADER_LEN, jobs[run].seq);
+	while (run < count && jobs[run].cipher == jobs->cipher)
+		run++;
 	return run;
 }
+
+static void gcm_put_iv(struct esp_job *job)
+{
+	if (job->cipher->suite->iv_len)
+		esp_put_count(job->esp + ESP_HEADER_LEN, job->seq);
+}
+
+/* IVs are written some packets ahead: with the additional data the library loads bytes of the IV behind them, and would
+ * wait for these to leave the processor's store buffer. */
+#define IV_AHEAD 2u
 
 static uint32_t gcm_seal_run(struct esp_job *jobs, uint32_t count)
 {
 	const struct esp_cipher *cipher = jobs->cipher;
 	const struct mb_gcm *gcm = cipher->state;
 	const struct esp_suite *suite = cipher->suite;
-	uint32_t salt = gcm_salt(cipher), icv_len = suite->icv_len, aad_len, run = gcm_put_ivs(jobs, count);
+	uint32_t salt = gcm_salt(cipher), icv_len = suite->icv_len, aad_len, run = gcm_run(jobs, count);
 	struct gcm_context_data scratch;
 	uint8_t extended[ESP_AAD_MAX];
 
+	for (uint32_t i = 0; i < run && i < IV_AHEAD; i++)
+		gcm_put_iv(&jobs[i]);
 	for (uint32_t i = 0; i < run; i++) {
 		struct esp_job *job = &jobs[i];
 		uint8_t *text = job->esp + ESP_HEADER_LEN + suite->iv_len;
 		nonce_words nonce = gcm_nonce(salt, htobe64(job->seq));
 		const uint8_t *aad = gcm_aad(extended, cipher, job, &aad_len);
 
+		if (i + IV_AHEAD < run)
+			gcm_put_iv(&jobs[i + IV_AHEAD]);
 		gcm->cipher(&gcm->keys, &scratch, text, text, job->text_len, (const uint8_t *)&nonce, aad, aad_len,
 			text + job->text_len, icv_len);
 		job->good = true;
@@ -99,12 +110,13 @@ static uint32_t gcm_open_run(struct esp_job *jobs, uint32_t count)
 	const struct esp_cipher *cipher = jobs->cipher;
 	const struct mb_gcm *gcm = cipher->state;
 	const struct esp_suite *suite = cipher->suite;
-	uint32_t salt = gcm_salt(cipher), iv_len = suite->iv_len, icv_len = suite->icv_len, aad_len, done;
+	uint32_t salt = gcm_salt(cipher), iv_len = suite->iv_len, icv_len = suite->icv_len, aad_len,
+		 run = gcm_run(jobs, count);
 	uint8_t extended[ESP_AAD_MAX], tag[GCM_TAG_LEN];
 	struct gcm_context_data scratch;
 
-	for (done = 0; done < count && jobs[done].cipher == cipher; done++) {
-		struct esp_job *job = &jobs[done];
+	for (uint32_t i = 0; i < run; i++) {
+		struct esp_job *job = &jobs[i];
 		uint8_t *text = job->esp + ESP_HEADER_LEN + iv_len;
 		uint64_t iv = htobe64(job->seq); /* implicit (RFC 8750 4) */
 		const uint8_t *aad = gcm_aad(extended, cipher, job, &aad_len);
@@ -117,7 +129,7 @@ static uint32_t gcm_open_run(struct esp_job *jobs, uint32_t count)
 			icv_len);
 		job->good = gcm_icv_equal(tag, text + job->text_len, icv_len);
 	}
-	return done;
+	return run;
 }
 
 /* ---- AES-GMAC: all is additional data, from the SPI to the trailer, the IV too (RFC 4543 3.3) ------------------ */
