@@ -2,6 +2,7 @@
 """Starts that cannot go as wished: each is told in a sentence, and the best that is left is done."""
 
 import ctypes
+import errno
 import mmap
 import os
 import socket
@@ -107,9 +108,15 @@ class TakenQueue:
         for ring in (5, 6, 2):  # XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING
             self.socket.setsockopt(SOL_XDP, ring, 64)
         to = struct.pack("=HHIII", AF_XDP, 2, index, 0, 0)  # XDP_COPY
-        if ctypes.CDLL(None, use_errno=True).bind(self.socket.fileno(), to, len(to)):
-            raise OSError(ctypes.get_errno(), "bind")
+        # The kernel takes its time to let go of the queue of a process that has ended.
+        wait_until("the queue is free", lambda: self._bind(to))
         return self
+
+    def _bind(self, to):
+        failed = ctypes.CDLL(None, use_errno=True).bind(self.socket.fileno(), to, len(to))
+        if failed and ctypes.get_errno() != errno.EBUSY:
+            raise OSError(ctypes.get_errno(), "bind")
+        return not failed
 
     def __exit__(self, *_):
         self.socket.close()
