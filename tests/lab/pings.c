@@ -8,7 +8,8 @@
  *   "N packets transmitted, M received, +E errors, +D duplicates"
  * but for one thing: it waits WAIT_MS behind the last request for what is missing. ping(8) waits for that only if there
  * was no answer at all; else twice the longest round trip, or the interval if that is longer: of a machine that is busy
- * for some milliseconds it says that it loses packets. Ends early when all have been answered, and at SIGINT.
+ * for some milliseconds it says that it loses packets. Ends early when all have been answered. SIGINT: no further
+ * request.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -170,7 +171,7 @@ static void receive_until(struct pings *pings, uint64_t until_ns, bool all)
 		struct timespec left = {0};
 
 		receive(pings);
-		if (enough || now >= until_ns || (all && pings->received + pings->errors >= pings->sent))
+		if (now >= until_ns || (enough && !all) || (all && pings->received + pings->errors >= pings->sent))
 			return;
 		left.tv_sec = (time_t)((until_ns - now) / NS_PER_S);
 		left.tv_nsec = (long)((until_ns - now) % NS_PER_S);

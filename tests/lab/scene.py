@@ -44,14 +44,17 @@ class Scene:
             drops = str(error)
         return f"--- {end.ns.short} drops {drops}\n" + run(["ip", "-n", end.ns.name, "-s", "link"], check=False).stdout
 
-    def under_traffic(self, count, seconds, *steps, sizes=traffic.SIZES):
-        """Call `steps` while `count` pings of mixed sizes run; each must fall into the traffic. The Pings."""
+    def under_traffic(self, count, seconds, *steps, sizes=traffic.SIZES, early=False):
+        """
+        Call `steps` while `count` pings of mixed sizes run; each must fall into the traffic. The Pings. `early`: none
+        are sent after the last step.
+        """
         pinger = traffic.Pinger(self.client, at.SERVER[4], count, seconds, sizes)
         for step in steps:
             wait_until("pings run", pinger.running)
             step()
             assert pinger.running(), f"the pings were over before {step} was"
-        return pinger.finish()
+        return pinger.end() if early else pinger.finish()
 
 
 @contextmanager

@@ -61,6 +61,7 @@ class Pinger:
         each = max(1, -(-count // len(sizes)))
         interval = max(0.002, round(seconds / each, 4))
         self.seconds = each * interval
+        self.wait = wait
         self.processes = []
         for size in sizes:
             log = ns.lab.dir / f"ping.{len(ns.lab.processes)}"
@@ -80,9 +81,12 @@ class Pinger:
         return sum(self.by_size().values(), Pings())
 
     def end(self):
-        """Enough; what was sent and answered until now."""
+        """Enough; what was sent until now, and answered."""
         for _, process in self.processes:
-            process.stop(signal.SIGINT)
+            if process.alive():
+                process.popen.send_signal(signal.SIGINT)
+        for _, process in self.processes:
+            process.wait(self.wait + 10)
         return sum((parse_ping(process.text()) for _, process in self.processes), Pings())
 
 

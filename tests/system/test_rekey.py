@@ -34,7 +34,7 @@ def test_by_lifetime(what):
     counter = {"child": "rekeys", "ike": "ike_rekeys"}[what]
     with scene(**options) as s:
         pings = s.under_traffic(2000, 8.0, lambda: wait_until(
-            "three rekeys", lambda: s.a.status()[counter] + s.b.status()[counter] >= 3, 10))
+            "three rekeys", lambda: s.a.status()[counter] + s.b.status()[counter] >= 3, 10), early=True)
         assert pings.lost == 0, str(pings)
 
 
@@ -47,6 +47,6 @@ def test_both_at_once():
             wait_until("both have taken part", lambda: s.a.rekeys()[0] and s.b.rekeys()[0])
             wait_until("one pair is left", lambda: len(s.a.sas()) == len(s.b.sas()) == 2, 15)
         # The old inbound SA goes 5 s after its delete (IKE_GRACE_NS).
-        pings = s.under_traffic(4000, 12.0, collide)
+        pings = s.under_traffic(4000, 12.0, collide, early=True)
         assert pings.lost == 0, str(pings)
         assert s.a.spis() == tuple(reversed(s.b.spis()))

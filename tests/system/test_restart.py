@@ -26,7 +26,7 @@ def test_agent_is_killed(nat):
             s.a.start_agent()
             wait_until("a packet goes through the tunnel", lambda: s.ping(1, wait=1).received)
         assert pinger.running(), "the pings were over before the last restart was"
-        pings = pinger.finish()
+        pings = pinger.end()
         assert 0 < pings.lost < pings.sent, str(pings)
         assert s.ping(50, interval=0.01).lost == 0
         assert s.a.spis() == before

@@ -386,7 +386,7 @@ def test_datagrams_larger_than_the_path(name, version):
             for size in (1400, 1452, 1472, 1473, 2000, 4000, 9000, 15000):
                 text = os.urandom(size)
                 # The first that does not fit is lost, and teaches both hosts the path MTU.
-                assert h.udp(text, tries=3, seconds=1) == text, f"{size} bytes"
+                assert h.udp(text, tries=10, seconds=0.3) == text, f"{size} bytes"
                 assert h.udp(text, OTHER) == text, f"{size} bytes in clear"
         wire = Wire(seen)
         assert wire.clear == [] and wire.fragments > 40
