@@ -15,8 +15,10 @@ def lengths(wire):
     return [len(frame) for _, frame in wire.stop().frames() if bytes(frame)[23:24] == b"\x32"]
 
 
-def test_dummies():
-    with scene(nat=False) as s:
+@pytest.mark.parametrize("queues", [1, 2])
+def test_dummies(queues):
+    """With several workers, the one that numbers the SA's packets gets the dummies from the one that makes them."""
+    with scene(nat=False, site={"queues": queues}) as s:
         wire = s.site.capture("b0", snap=2000)
         before, sent, received = s.b.drops(), s.a.traffic()["tx_packets"], s.b.traffic()["rx_packets"]
         assert "asked for: 300 each by net" in s.a.command("dummy", "home", "net", "-n", "300", "-b", "900").stdout
