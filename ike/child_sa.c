@@ -10,22 +10,60 @@
 
 #define SPI_RESERVED_MAX 255u /* RFC 4303 2.1 */
 
-static bool spi_taken(const struct ike_engine *engine, uint32_t spi)
+/* ---- the tables ------------------------------------------------------------------------------------------------ */
+static void table_put(struct child_sa *child, enum child_index index, uint64_t key)
 {
-	for (const struct ike_sa *sa = engine->sas; sa; sa = sa->next)
-		for (const struct child_sa *child = sa->children; child; child = child->next)
-			if (child->spi_in == spi)
-				return true;
-	return false;
+	struct ike_engine *engine = child->sa->engine;
+
+	child_table_put(&engine->children, engine->hash_seed, index, child, key);
 }
 
+static struct child_sa *table_find(const struct ike_engine *engine, enum child_index index, uint64_t key)
+{
+	return child_table_find(&engine->children, engine->hash_seed, index, key);
+}
+
+void child_set_replaced(struct child_sa *child, uint32_t replaced)
+{
+	child->replaces = replaced;
+	table_put(child, CHILD_BY_REPLACED, replaced);
+}
+
+static uint64_t mix(uint64_t hash, const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+/* Of what is settled before a child is installed and never changes then. */
+static uint64_t policy_key(const struct child_sa *child)
+{
+	uint64_t hash =
+		mix(child->sa->engine->hash_seed, child->local_ts, child->local_count * sizeof(child->local_ts[0]));
+
+	return mix(hash, child->remote_ts, child->remote_count * sizeof(child->remote_ts[0]));
+}
+
+static void set_out_installed(struct child_sa *child, bool installed)
+{
+	child->out_installed = installed;
+	if (installed)
+		table_put(child, CHILD_BY_POLICY, policy_key(child));
+	else
+		child_table_take(CHILD_BY_POLICY, child);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
 static uint32_t fresh_spi(struct ike_engine *engine)
 {
 	uint32_t spi;
 
 	do
 		core_random(engine, &spi, sizeof(spi));
-	while (spi <= SPI_RESERVED_MAX || spi_taken(engine, spi));
+	while (spi <= SPI_RESERVED_MAX || table_find(engine, CHILD_BY_SPI, spi));
 	return spi;
 }
 
@@ -54,6 +92,8 @@ struct child_sa *child_new(struct ike_sa *sa, uint32_t index)
 	while (*end)
 		end = &(*end)->next;
 	*end = child;
+	table_put(child, CHILD_BY_ID, child->child_id);
+	table_put(child, CHILD_BY_SPI, child->spi_in);
 	return child;
 }
 
@@ -69,23 +109,17 @@ static bool same_policy(const struct child_sa *a, const struct child_sa *b)
 /* The youngest one of the same policy that is installed both ways. */
 struct child_sa *child_twin(const struct child_sa *child)
 {
-	struct child_sa *best = NULL;
+	struct child_sa *best = NULL, *other = table_find(child->sa->engine, CHILD_BY_POLICY, policy_key(child));
 
-	for (struct ike_sa *sa = child->sa->engine->sas; sa; sa = sa->next)
-		for (struct child_sa *other = sa->children; other; other = other->next)
-			if (other != child && other->out_installed && (!best || other->child_id > best->child_id) &&
-				same_policy(other, child))
-				best = other;
+	for (; other; other = child_table_next(CHILD_BY_POLICY, other))
+		if (other != child && (!best || other->child_id > best->child_id) && same_policy(other, child))
+			best = other;
 	return best;
 }
 
 struct child_sa *child_by_id(struct ike_engine *engine, uint32_t child_id)
 {
-	for (struct ike_sa *sa = engine->sas; sa; sa = sa->next)
-		for (struct child_sa *child = sa->children; child; child = child->next)
-			if (child->child_id == child_id)
-				return child;
-	return NULL;
+	return table_find(engine, CHILD_BY_ID, child_id);
 }
 
 static struct child_install install_of(const struct child_sa *child)
@@ -141,7 +175,7 @@ void child_install_in(struct child_sa *child, uint64_t now)
 		return;
 	/* An older CHILD SA of the same policy hands over, be it by a rekey or because the peer dialled anew. */
 	if (!child->replaces && twin)
-		child->replaces = twin->child_id;
+		child_set_replaced(child, twin->child_id);
 	child->in_installed = true;
 	child->state = CHILD_IN_LIVE;
 	start_lifetimes(child, now);
@@ -171,7 +205,7 @@ void child_install_out(struct child_sa *child, uint64_t now)
 {
 	if (child->out_installed || !child->in_installed || child->state != CHILD_IN_LIVE)
 		return;
-	child->out_installed = true;
+	set_out_installed(child, true);
 	child->state = CHILD_UP;
 	child->switch_at = TIME_NEVER;
 	emit_install(child, EFFECT_INSTALL_OUT);
@@ -180,7 +214,7 @@ void child_install_out(struct child_sa *child, uint64_t now)
 	for (struct child_sa *old = child->sa->children; old; old = old->next) {
 		if (old->successor != child || !old->out_installed)
 			continue;
-		old->out_installed = false;
+		set_out_installed(old, false);
 		effects_remove(&child->sa->engine->effects, EFFECT_REMOVE_OUT, old->child_id, true);
 	}
 }
@@ -188,11 +222,11 @@ void child_install_out(struct child_sa *child, uint64_t now)
 /* One that waits to take over from `child`, be it of this IKE SA or of one that the peer dialled anew; NULL: none. */
 static struct child_sa *find_heir(const struct child_sa *child)
 {
-	for (struct ike_sa *sa = child->sa->engine->sas; sa; sa = sa->next)
-		for (struct child_sa *other = sa->children; other; other = other->next)
-			if (other->state == CHILD_IN_LIVE && other->replaces == child->child_id && !other->want_delete)
-				return other;
-	return NULL;
+	struct child_sa *other = table_find(child->sa->engine, CHILD_BY_REPLACED, child->child_id);
+
+	while (other && (other->state != CHILD_IN_LIVE || other->want_delete))
+		other = child_table_next(CHILD_BY_REPLACED, other);
+	return other;
 }
 
 void child_stop_out(struct child_sa *child, uint64_t now)
@@ -203,7 +237,7 @@ void child_stop_out(struct child_sa *child, uint64_t now)
 		child_install_out(heir, now);
 	if (!child->out_installed)
 		return;
-	child->out_installed = false;
+	set_out_installed(child, false);
 	twin = child_twin(child);
 	if (twin)
 		emit_install(twin, EFFECT_INSTALL_OUT);
@@ -217,7 +251,7 @@ void child_replace(struct child_sa *child, struct child_sa *successor)
 	child->state = CHILD_REPLACED;
 	child->want_rekey = false;
 	child->rekey_at = TIME_NEVER;
-	successor->replaces = child->child_id;
+	child_set_replaced(successor, child->child_id);
 }
 
 void child_deleting(struct child_sa *child, uint64_t now)
@@ -229,24 +263,25 @@ void child_deleting(struct child_sa *child, uint64_t now)
 	child->rekey_at = child->switch_at = TIME_NEVER;
 }
 
-/* No pointer may stay to what is being freed. */
+static void forget_task(struct task *task, const struct child_sa *child)
+{
+	if (task->child == child)
+		task->child = NULL;
+	if (task->old == child)
+		task->old = NULL;
+	if (task->rival == child)
+		task->rival = NULL;
+}
+
+/* No pointer may stay to what is being freed: tasks are of the IKE SA in which it is, or was. */
 static void forget(struct child_sa *child)
 {
-	struct ike_engine *engine = child->sa->engine;
-
-	for (struct ike_sa *sa = engine->sas; sa; sa = sa->next) {
-		struct task *task = &sa->task;
-
-		if (task->child == child)
-			task->child = NULL;
-		if (task->old == child)
-			task->old = NULL;
-		if (task->rival == child)
-			task->rival = NULL;
-		for (struct child_sa *other = sa->children; other; other = other->next)
-			if (other->successor == child)
-				other->successor = NULL;
-	}
+	forget_task(&child->sa->task, child);
+	for (struct ike_sa *sa = child->sa->engine->emptied; sa; sa = sa->next_emptied)
+		forget_task(&sa->task, child);
+	for (struct child_sa *other = child->sa->children; other; other = other->next)
+		if (other->successor == child)
+			other->successor = NULL;
 }
 
 static void unlink_child(struct child_sa *child)
@@ -274,6 +309,8 @@ void child_free(struct child_sa *child, bool keep_policy, uint64_t now)
 	}
 	forget(child);
 	unlink_child(child);
+	for (enum child_index index = 0; index < CHILD_INDEXES; index++)
+		child_table_take(index, child);
 	conn_touch(child->sa->conn);
 	secret_wipe(child, sizeof(*child));
 	free(child);

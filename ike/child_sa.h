@@ -7,6 +7,7 @@
 #ifndef ESPALIER_IKE_CHILD_SA_H
 #define ESPALIER_IKE_CHILD_SA_H
 
+#include "ike/child_table.h"
 #include "ike/engine.h"
 
 struct ike_sa;
@@ -22,6 +23,7 @@ enum child_state {
 
 struct child_sa {
 	struct child_sa *next; /* of the same IKE SA */
+	struct child_link links[CHILD_INDEXES];
 	struct ike_sa *sa;
 	enum child_state state; /* assigned in child_sa.c alone */
 	uint32_t child_id;
@@ -36,8 +38,8 @@ struct child_sa {
 	uint8_t local_count, remote_count;
 	struct selector local_ts[SELECTORS_MAX];
 	struct selector remote_ts[SELECTORS_MAX];
-	uint32_t replaces;		  /* child_id */
-	struct child_sa *successor;	  /* what replaced this one; NULL: nothing, or it is gone */
+	uint32_t replaces;		  /* child_id; set by child_set_replaced */
+	struct child_sa *successor;	  /* what replaced this one, in the same IKE SA; NULL: nothing, or it is gone */
 	uint8_t low_nonce[IKE_NONCE_MAX]; /* the lower nonce of its exchange, for RFC 7296 2.8.1 */
 	size_t low_nonce_len;
 	bool in_installed, out_installed;
@@ -63,6 +65,8 @@ void child_install_out(struct child_sa *child, uint64_t now);
 void child_stop_out(struct child_sa *child, uint64_t now);
 /* `successor` takes over the policy; it carries the traffic from child_install_out on. */
 void child_replace(struct child_sa *child, struct child_sa *successor);
+/* `child` takes the place of the one with id `replaced`. */
+void child_set_replaced(struct child_sa *child, uint32_t replaced);
 /* Our DELETE for it leaves now. */
 void child_deleting(struct child_sa *child, uint64_t now);
 /* Another one that carries (or can carry) the traffic of `child`'s policy; NULL: none. */

@@ -38,8 +38,10 @@ struct ike_engine {
 	struct ike_sa *sas;		      /* all */
 	struct ike_sa *by_spi[CORE_BUCKETS];  /* by our SPI */
 	struct ike_sa *by_init[CORE_BUCKETS]; /* half-open responders, by the initiator's SPI */
-	struct ike_sa *dirty;		      /* to settle before the call ends */
-	struct conn *dirty_conns;	      /* likewise */
+	struct child_table children;
+	struct ike_sa *emptied;	  /* those whose children another one has taken over */
+	struct ike_sa *dirty;	  /* to settle before the call ends */
+	struct conn *dirty_conns; /* likewise */
 	struct grave *graves;
 	uint64_t hash_seed;
 	uint64_t next_request;

@@ -182,7 +182,7 @@ static void rekeyed(struct ike_sa *sa, struct task *task, uint64_t now)
 		if (rival->out_installed)
 			child_stop_out(rival, now);
 		child_replace(rival, child);
-		child->replaces = old ? old->child_id : rival->child_id;
+		child_set_replaced(child, old ? old->child_id : rival->child_id);
 	}
 	if (old)
 		old->want_delete = true;
@@ -310,7 +310,7 @@ static void answer(struct ike_sa *sa, struct child_sa *child, struct child_sa *o
 	if (old) {
 		if (sa->task.kind == TASK_CHILD_REKEY && sa->task.old == old) {
 			sa->task.rival = child; /* 2.25.1: answer as usual, sort it out when our own answer is there */
-			child->replaces = old->child_id;
+			child_set_replaced(child, old->child_id);
 			old->successor = child;
 		} else {
 			child_replace(old, child);

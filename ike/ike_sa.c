@@ -144,6 +144,11 @@ static void forget(struct ike_sa *sa)
 		if (other->task.heir == sa)
 			other->task.heir = NULL;
 	}
+	for (struct ike_sa **at = &sa->engine->emptied; sa->emptied && *at; at = &(*at)->next_emptied)
+		if (*at == sa) {
+			*at = sa->next_emptied;
+			break;
+		}
 	for (struct ike_sa **at = &sa->engine->dirty; *at; at = &(*at)->next_dirty)
 		if (*at == sa) {
 			*at = sa->next_dirty;
@@ -279,6 +284,11 @@ void ike_sa_move_children(struct ike_sa *from, struct ike_sa *to)
 	for (struct child_sa *child = *end; child; child = child->next) {
 		child->sa = to;
 		child->answered_id = -1;
+	}
+	if (!from->emptied) {
+		from->emptied = true;
+		from->next_emptied = from->engine->emptied;
+		from->engine->emptied = from;
 	}
 	ike_sa_touch(to);
 	ike_sa_touch(from);

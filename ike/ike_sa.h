@@ -72,6 +72,8 @@ struct ike_sa {
 	struct ike_engine *engine;
 	struct ike_sa *next, **link; /* all SAs */
 	struct ike_sa *next_spi, *next_init, *next_dirty;
+	struct ike_sa *next_emptied;
+	bool emptied; /* its children were moved to another IKE SA */
 	bool linked, dirty, half_open;
 	enum ike_state state;
 	bool initiator; /* the original initiator of this IKE SA: us */
