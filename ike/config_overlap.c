@@ -44,10 +44,10 @@ static bool child_check(struct config_build *build, const struct engine_config *
 	const struct child_config *child)
 {
 	for (const struct conn_config *c = engine->conns; c <= conn; c++)
-		for (const struct child_config *o = c->children; o < c->children + c->child_count; o++) {
-			if (o == child)
+		for (uint32_t i = 0; i < c->child_count; i++) {
+			if (&c->children[i] == child)
 				return true;
-			if (!pair_check(build, conn, child, c, o))
+			if (!pair_check(build, conn, child, c, &c->children[i]))
 				return false;
 		}
 	return true;
@@ -55,9 +55,9 @@ static bool child_check(struct config_build *build, const struct engine_config *
 
 bool build_overlap_check(struct config_build *build, const struct engine_config *engine)
 {
-	for (const struct conn_config *c = engine->conns; c < engine->conns + engine->conn_count; c++)
-		for (const struct child_config *child = c->children; child < c->children + c->child_count; child++)
-			if (!child_check(build, engine, c, child))
+	for (uint32_t i = 0; i < engine->conn_count; i++)
+		for (uint32_t n = 0; n < engine->conns[i].child_count; n++)
+			if (!child_check(build, engine, &engine->conns[i], &engine->conns[i].children[n]))
 				return false;
 	return true;
 }
