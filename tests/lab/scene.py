@@ -42,7 +42,8 @@ class Scene:
             drops = {reason: n for reason, n in end.drops().items() if n} if hasattr(end, "drops") else {}
         except (Failed, OSError, ValueError) as error:
             drops = str(error)
-        return f"--- {end.ns.short} drops {drops}\n" + run(["ip", "-n", end.ns.name, "-s", "link"], check=False).stdout
+        ns = getattr(end, "ns", None) or end.host.ns
+        return f"--- {ns.short} drops {drops}\n" + run(["ip", "-n", ns.name, "-s", "link"], check=False).stdout
 
     def under_traffic(self, count, seconds, *steps, sizes=traffic.SIZES, early=False):
         """
