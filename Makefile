@@ -160,7 +160,7 @@ demo: deps ## show the main job with real traffic (PEER=strongswan, KEEP=1)
 	@$(MAKE) --no-print-directory -s -j$$(nproc) programs helpers
 	@$(PYTHON) tests/demo.py $(if $(PEER),--peer $(PEER)) $(if $(filter 1,$(KEEP)),--keep)
 
-bench: deps ## benchmarks as a table and build/bench.json (ONLY=pipeline|wire|host|memory)
+bench: deps ## benchmarks as a table and build/bench.json (ONLY=pipeline|wire|host|scale|memory)
 	@$(MAKE) --no-print-directory -s -j$$(nproc) programs benches helpers
 	@$(PYTHON) tools/bench/bench.py $(ONLY)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """
-bench.py [pipeline|wire|host|memory ...]: run the benchmarks, print a table, write build/bench.json: an array of
+bench.py [pipeline|wire|host|scale|memory ...]: run the benchmarks, print a table, write build/bench.json: an array of
 {bench, case, value, unit, baseline, base_value, ratio, difference}: the baseline's value is of the same run, ratio and
 difference are to it; where runs alternate between subjects, values are medians. Quote the ratios: absolute values move with the machine.
 """
@@ -17,11 +17,12 @@ sys.path[:0] = [str(HERE), str(ROOT / "tests")]
 import host  # noqa: E402
 import memory  # noqa: E402
 import pipeline  # noqa: E402
+import scale  # noqa: E402
 import wire  # noqa: E402
 
 from lab.shell import Failed  # noqa: E402
 
-BENCHES = {"pipeline": pipeline.run, "wire": wire.run, "host": host.run, "memory": memory.run}
+BENCHES = {"pipeline": pipeline.run, "wire": wire.run, "host": host.run, "scale": scale.run, "memory": memory.run}
 COLUMNS = ("bench", "case", "value", "unit", "baseline", "base_value", "ratio", "difference")
 
 
