@@ -31,7 +31,7 @@ static void addr16_of_inner(const struct inner *inner, const uint8_t *bytes, str
 
 /* The peer's packets come from another address or port than the SA says: the IKE daemon decides what that means (RFC
  * 7296 2.23). */
-static void in_tell_moved(struct worker *worker, struct sa_slot *slot)
+__attribute__((noinline)) static void in_tell_moved(struct worker *worker, struct sa_slot *slot)
 {
 	const struct sa_context *ctx = &slot->context;
 	struct agent_message message = {.version = AGENT_MESSAGE_VERSION, .kind = AGENT_PEER_MOVED};
@@ -46,15 +46,11 @@ static void in_tell_moved(struct worker *worker, struct sa_slot *slot)
 }
 
 /* A SYN from the other side announces what this side may send: bound it by what our direction of the tunnel carries. */
-static void in_clamp_mss(struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
+__attribute__((noinline)) static void in_clamp_mss(
+	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
-	const struct sa *sa = &slot->context.sa;
-	uint32_t mtu;
-
-	if (inner->protocol != IPPROTO_TCP || !(sa->flags & SA_MSS_CLAMP))
-		return;
-	mtu = worker_inner_mtu(worker, slot);
-	mss_clamp(frame->data, inner, mtu);
+	if (slot->context.sa.flags & SA_MSS_CLAMP)
+		mss_clamp(frame->data, inner, worker_inner_mtu(worker, slot));
 }
 
 enum drop_reason in_begin(struct worker *worker, struct frame *frame)
@@ -81,7 +77,7 @@ enum drop_reason in_begin(struct worker *worker, struct frame *frame)
  * 4301 5.2): a spoke's packet must not leave in clear because the routes know of no tunnel for it. What they protect
  * goes to the host, at whose every way out the policies stand. Most destinations no policy speaks of.
  */
-static enum drop_reason in_policed(
+__attribute__((noinline)) static enum drop_reason in_policed(
 	struct worker *worker, const struct next_hop *hop, const struct inner *inner, bool *protect)
 {
 	struct nexthop_entry *entry = nexthop_entry_of(hop);
@@ -100,8 +96,16 @@ static enum drop_reason in_policed(
 	return reason == DROP_POLICY_NONE ? DROP_NONE : reason;
 }
 
+/* Is it known that no policy speaks of the destination? */
+static inline bool in_unpoliced(const struct worker *worker, const struct next_hop *hop)
+{
+	const struct nexthop_entry *entry = nexthop_entry_of(hop);
+
+	return !worker->transit || hop->kind == HOP_HOST || (entry->policies == worker->policies && !entry->policed);
+}
+
 /* Authentic, and out of its tunnel: from here on a packet like any other. */
-static enum drop_reason in_forward(
+__attribute__((always_inline)) static inline enum drop_reason in_forward(
 	struct worker *worker, struct frame *frame, struct sa_slot *slot, struct inner *inner)
 {
 	struct addr16 destination;
@@ -112,11 +116,12 @@ static enum drop_reason in_forward(
 	worker->stat->opened++;
 	if (slot->context.run->seen_remote_port)
 		in_tell_moved(worker, slot);
-	in_clamp_mss(worker, slot, frame, inner);
+	if (inner->protocol == IPPROTO_TCP && (!inner->plain || mss_announced(frame->data, inner)))
+		in_clamp_mss(worker, slot, frame, inner);
 
 	addr16_of_inner(inner, inner->destination, &destination);
 	hop = nexthop_find(&worker->hops, &destination, false, worker->now_ns);
-	if (worker->transit && hop->kind != HOP_HOST) {
+	if (!in_unpoliced(worker, hop)) {
 		reason = in_policed(worker, hop, inner, &protect);
 		if (reason)
 			return reason;

@@ -96,7 +96,8 @@ static inline uint8_t outer_class(const struct frame *frame)
 
 /* frame->data is what the tunnel carried, as `next_header` says: parse it, and cut off what was put behind it to hide
  * its length (RFC 4303 2.7). */
-static inline enum drop_reason outer_take_inner(struct frame *frame, uint8_t next_header, struct inner *inner)
+__attribute__((always_inline)) static inline enum drop_reason outer_take_inner(
+	struct frame *frame, uint8_t next_header, struct inner *inner)
 {
 	if (next_header != IPPROTO_IPIP && next_header != IPPROTO_IPV6)
 		return DROP_NEXT_HEADER_BAD;
