@@ -44,7 +44,7 @@ struct inner {
 };
 
 /* For inner_parse: the packets that are not plain. */
-bool inner_parse_any(const uint8_t *packet, uint32_t len, struct inner *inner);
+__attribute__((noinline)) bool inner_parse_any(const uint8_t *packet, uint32_t len, struct inner *inner);
 
 /* False: not a plain one, look closer. */
 __attribute__((always_inline)) static inline bool inner_parse_plain(

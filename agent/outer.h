@@ -69,7 +69,7 @@ static inline void outer_finish4(uint8_t *ip, uint64_t seq)
  * The IP header that frame->meta tells of: whole, no fragment, and ending before payload_off. `*end` is the offset
  * behind the IP packet, which may be shorter than the frame (Ethernet padding).
  */
-enum drop_reason outer_check(const struct frame *frame, uint32_t *end);
+__attribute__((noinline)) enum drop_reason outer_check(const struct frame *frame, uint32_t *end);
 /* The same for most: IPv4 without options. False: look closer. */
 static inline bool outer_check_plain(const struct frame *frame, uint32_t *end)
 {
@@ -107,7 +107,8 @@ __attribute__((always_inline)) static inline enum drop_reason outer_take_inner(
 	return DROP_NONE;
 }
 /* RFC 6040 4.2, figure 4. */
-enum drop_reason outer_merge_ecn_any(uint8_t *packet, struct inner *inner, uint8_t outer_class);
+__attribute__((noinline)) enum drop_reason outer_merge_ecn_any(
+	uint8_t *packet, struct inner *inner, uint8_t outer_class);
 static inline enum drop_reason outer_merge_ecn(uint8_t *packet, struct inner *inner, uint8_t outer_class)
 {
 	/* Not-ECT both, as most packets are: nothing to be done. */

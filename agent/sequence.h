@@ -18,7 +18,8 @@ uint64_t sequence_take(struct sa_context *ctx, uint32_t *count);
  * Without the lock: what is decided here is decided again, under it, when the packet is authentic (replay_mark).
  * Another worker that moves the window meanwhile can only make a number look seen that has just become too old.
  */
-enum drop_reason sequence_check_any(const struct sa_context *ctx, uint32_t low, uint64_t *seq);
+__attribute__((noinline)) enum drop_reason sequence_check_any(
+	const struct sa_context *ctx, uint32_t low, uint64_t *seq);
 static inline enum drop_reason sequence_check(const struct sa_context *ctx, uint32_t low, uint64_t *seq)
 {
 	/* Beyond all that came before, as most packets are. */
