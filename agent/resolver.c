@@ -208,7 +208,9 @@ static void route_resolve(struct resolver *base, const struct addr16 *destinatio
 	if (route.gateway.family == IP_NONE)
 		route.gateway = to;
 	resolver_neighbor(resolver, route.ifindex, &route.gateway, &neighbor);
-	resolver_use(resolver, route.ifindex, &route.gateway);
+	/* Using an entry would make it one that expires: what an administrator wrote stays. */
+	if (!(neighbor.state & (NUD_PERMANENT | NUD_NOARP)))
+		resolver_use(resolver, route.ifindex, &route.gateway);
 	hop->kind = (uint8_t)neighbor_kind(&neighbor);
 	memcpy(hop->destination_mac, neighbor.mac, sizeof(hop->destination_mac));
 }

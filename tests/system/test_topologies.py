@@ -10,7 +10,8 @@ from lab import need, star, topology as at, traffic
 from lab.capture import MARKER
 from lab.gateway import Gateway
 from lab.net import Lab
-from lab.shell import wait_until
+from lab.scene import scene
+from lab.shell import run, wait_until
 from lab.topology import Site
 from lab.tunnel import pair
 
@@ -110,3 +111,16 @@ def test_one_arm():
         assert verdict.clean and verdict.counts["ESP"] > 100, str(verdict)
         gateways[1].kill_agent()  # closed, and the router has no other way
         assert traffic.ping(site.client, at.SERVER[4], 3, wait=1).received == 0
+
+
+def test_written_neighbors_stay():
+    """A neighbour that an administrator wrote is used and not changed: using an entry of the kernel's makes it one that expires."""
+    with scene() as s:
+        written = ((s.a.ns, at.ROUTER_A[4], "wan0", s.site.router.mac("a0")),
+                   (s.b.ns, at.SERVER[4], "lan0", s.site.server.mac("eth0")))
+        for ns, address, interface, mac in written:
+            ns.ip(f"neigh replace {address} lladdr {mac} dev {interface} nud permanent")
+        assert s.ping(5).lost == 0
+        for ns, address, interface, mac in written:
+            shown = run(["ip", "-n", ns.name, "neigh", "show", address, "dev", interface]).stdout
+            assert shown.split() == [address, "lladdr", mac, "PERMANENT"]
