@@ -74,6 +74,9 @@ KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests
 HELPERS := $(patsubst tests/lab/%.c,$(B)/tests/lab/%,$(wildcard tests/lab/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst tools/bench/%.c,$(B)/tools/bench/%,$(wildcard tools/bench/*.c))
+SRC_wire := $(filter-out %.bpf.c,$(wildcard tools/bench/wire/*.c))
+WIRE_TOOLS := $(patsubst %.c,$(B)/%,$(SRC_wire))
+WIRE_SKELETONS := $(patsubst %.bpf.c,$(G)/%.skel.h,$(wildcard tools/bench/wire/*.bpf.c))
 MANPAGES := $(patsubst tools/man/%.scd,build/man/%,$(wildcard tools/man/*.scd))
 
 .PHONY: all help deps check check-root check-kernels demo bench fuzz lint install uninstall clean programs tests kernel-tests helpers fuzzers benches man
@@ -84,7 +87,7 @@ tests: $(UNIT_TESTS) $(KERNEL_TESTS)
 kernel-tests: $(KERNEL_TESTS)
 helpers: $(HELPERS)
 fuzzers: $(FUZZERS)
-benches: $(BENCHES)
+benches: $(BENCHES) $(WIRE_TOOLS)
 man: $(MANPAGES)
 
 help: ## this list
@@ -98,12 +101,13 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
 $(call obj,$(SRC_bpf)): | $(SKELETONS)
+$(call obj,$(SRC_wire)): | $(WIRE_SKELETONS)
 
-$(G)/bpf/%.bpf.o: bpf/%.bpf.c
+$(G)/%.bpf.o: %.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
-$(G)/bpf/%.skel.h: $(G)/bpf/%.bpf.o
-	$(BPFTOOL) gen skeleton $< name $(subst .,_,$*)_bpf > $@
+$(G)/%.skel.h: $(G)/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*))_bpf > $@
 
 define room_library
 $(call lib,$(1)): $(call obj,$(SRC_$(1)))

@@ -12,7 +12,8 @@ from lab import need, topology as at, traffic
 from lab.scene import charon
 from lab.shell import Failed
 from row import row
-from wire import BASELINE, RUNS, SECONDS, WARM, ends, favour
+from packets import favour
+from wire import BASELINE, RUNS, SECONDS, WARM, ends
 
 PASSING = "Espalier, client to server"
 HOST = "Espalier, gateway to gateway"
@@ -42,7 +43,7 @@ def run():
     lacking = need.missing(*need.GATEWAY, *need.CHARON, "iperf3")
     if lacking:
         raise Failed(lacking)
-    favour()
+    favour("self")
     found = measure(int(os.environ.get("BENCH_RUNS", RUNS)))
     rows = [row("host", f"TCP, {name}", found[name], "Gbit/s") for name in (PASSING, BASELINE)]
     return rows + [row("host", f"TCP, {HOST}", found[HOST], "Gbit/s", name, found[name]) for name in (PASSING, BASELINE)]

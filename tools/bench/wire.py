@@ -3,12 +3,13 @@
 wire: the demo's topology end to end, NAT included: iperf3 TCP and small UDP datagrams, for no VPN at all, strongSwan
 kernel-libipsec and Espalier at both ends. All three stand side by side, each in its own namespaces; the runs alternate.
 
+Before them stand the rows of packets.py: packets of 64 bytes through one gateway, against plain AF_XDP forwarding.
+
 No VPN runs without segmentation offload: packets are at most as large as the MTU, as they are for the others.
 """
 
 import os
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from statistics import median
 
 from lab import need, topology as at, traffic
@@ -17,6 +18,8 @@ from lab.scene import charon, scene
 from lab.shell import Failed
 from lab.topology import Site
 from row import row
+
+import packets
 
 RUNS = 3
 SECONDS = 4
@@ -62,14 +65,6 @@ def udp(site):
 CASES = {"TCP": (tcp, "Gbit/s"), f"UDP {SMALL} B": (udp, "kpps")}
 
 
-def favour():
-    """With autogroups `nice` does nothing between sessions: this one's share of the cores is raised, where that is allowed."""
-    try:
-        Path("/proc/self/autogroup").write_text("-10")
-    except OSError:
-        pass
-
-
 def measure(runs=RUNS):
     """{(subject, case): [values]}, in alternation."""
     values = {(subject, case): [] for subject in SUBJECTS for case in CASES}
@@ -86,9 +81,9 @@ def run():
     lacking = need.missing(*need.GATEWAY, *need.CHARON, "iperf3")
     if lacking:
         raise Failed(lacking)
-    favour()
+    packets.favour("self")
+    rows = packets.run()
     values = measure(int(os.environ.get("BENCH_RUNS", RUNS)))
-    rows = []
     for case, (_function, unit) in CASES.items():
         middle = {subject: median(values[subject, case]) for subject in SUBJECTS}
         rows.append(row("wire", f"{case}, no VPN", middle["no VPN"], unit))
