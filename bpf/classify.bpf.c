@@ -329,33 +329,11 @@ static __always_inline int local_in(struct xdp_md *ctx, const struct packet *pac
 }
 
 static __always_inline int protect(
-	const struct packet *packet, const struct policy_question *q, __u8 flags, struct packet_meta *meta)
+	const struct packet *packet, const struct policy_question *q, struct packet_meta *meta)
 {
-	meta->flags = flags;
 	meta->index = q->tunnel;
 	meta_set(meta, packet, META_PLAIN_OUT, packet->payload_off);
 	return VERDICT_REDIRECT;
-}
-
-/* From the host through the IPsec device: the kernel already chose it, so what no policy covers has no other way. */
-static __always_inline int host_out(const struct packet *packet, struct packet_meta *meta)
-{
-	struct policy_question q = {};
-
-	if (destination_special(packet) || neighbor_discovery(packet))
-		return DROP_POLICY_NONE;
-	switch (policy_ask_outbound(packet, &q)) {
-	case POLICY_PROTECT:
-		return protect(packet, &q, META_FROM_HOST, meta);
-	case POLICY_DISCARD:
-		return DROP_POLICY_DROP;
-	case POLICY_ANSWER_PORTS:
-		return DROP_FRAGMENT_PORTS;
-	case POLICY_ANSWER_BUSY:
-		return DROP_XDP_ERROR;
-	default:
-		return DROP_POLICY_NONE;
-	}
 }
 
 /* Its sender is behind another tunnel than `own` and should not be heard in clear, whatever its destination: a hub
@@ -386,7 +364,7 @@ static __always_inline int transit(const struct packet *packet, struct packet_me
 		forged = sender_forged(packet, answer == POLICY_PROTECT ? q.tunnel : TUNNEL_NONE);
 		if (forged != DROP_NONE)
 			return forged;
-		return answer == POLICY_PROTECT ? protect(packet, &q, 0, meta) : VERDICT_PASS;
+		return answer == POLICY_PROTECT ? protect(packet, &q, meta) : VERDICT_PASS;
 	case POLICY_DISCARD:
 		return DROP_POLICY_DROP;
 	case POLICY_ANSWER_PORTS:
@@ -430,11 +408,11 @@ static __always_inline int decide(struct xdp_md *ctx, const struct port_info *in
 
 	if (parsed == PARSE_NOT_IP)
 		return VERDICT_PASS;
-	if (!(info->flags & PORT_HOST) && !packet.group && !mac_is_own(ctx, info))
+	if (!packet.group && !mac_is_own(ctx, info))
 		return VERDICT_PASS;
 	if (parsed == PARSE_MALFORMED)
 		return DROP_PACKET_MALFORMED;
-	return info->flags & PORT_HOST ? host_out(&packet, meta) : nic_in(ctx, &packet, meta);
+	return nic_in(ctx, &packet, meta);
 }
 
 /* To the AF_XDP socket of this queue, `meta` in front. Gives VERDICT_REDIRECT, or why it could not be. */

@@ -410,11 +410,8 @@ struct policy_lens {
 #define AGENT_MARK 0x45535000u
 
 /* ---- ports and workers --------------------------------------------------------------------------------------- */
-#define PORT_HOST 0x01u /* the far end of the host device: everything that arrives is outbound */
-
 struct port_info {
 	__u32 slot; /* index into xsks: slot * QUEUES_MAX + queue */
-	__u32 flags;
 	__u8 mac[6];
 	__u8 reserved[2];
 };

@@ -22,12 +22,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROG_RUN = os.path.join(ROOT, "build/release/tests/lab/prog_run")
 MAC, OTHER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 SLOT = 3
-HOST = 1  # PORT_HOST
 PROTECT, BYPASS, DISCARD = 1, 2, 3
 ESP_IN, PLAIN_OUT, AH_IN, FRAGMENT_IN, ICMP_IN = 1, 2, 3, 4, 5
 SA_NONE = -1
 ESN = 2  # SA_ESN
-UDP_ENCAP, FROM_HOST, FRAGMENT = 1, 2, 4
+UDP_ENCAP, FRAGMENT = 1, 4
 TCP_, UDP_, ESP_, AH_, ICMP_, ICMP6_, MH_ = 6, 17, 50, 51, 1, 58, 135
 SPI, SPI_ENCAP, SPI_6, SPI_AH, SPI_WINDOW, SPI_ESN = 0x11223344, 0x55667788, 0x99aabbcc, 0x1a2b3c4d, 0x22222222, 0x33333333
 
@@ -65,8 +64,8 @@ class Classifier:
         assert "error" not in answer, answer
         return answer
 
-    def port(self, flags=0):
-        self.ask("port", flags=flags, slot=SLOT, mac=MAC.replace(":", ""))
+    def port(self):
+        self.ask("port", slot=SLOT, mac=MAC.replace(":", ""))
 
     def policy(self, action, local, remote, tunnel=0, priority=100):
         return self.ask("policy", action=action, tunnel=tunnel, priority=priority, local=[local], remote=[remote])["id"]
@@ -131,13 +130,6 @@ def world():
 @pytest.fixture
 def nic(world):
     world.port()
-    world.ask("socket", slot=SLOT)
-    return world
-
-
-@pytest.fixture
-def host(world):
-    world.port(HOST)
     world.ask("socket", slot=SLOT)
     return world
 
@@ -549,32 +541,6 @@ def test_fragments_and_ports(nic, first, later, src, dst, dport):
     assert fates == [first, later]
 
 
-# ---- the host device: everything is outbound ----
-@pytest.mark.parametrize("fate, packet", [
-    ("redirect", eth(TO_PEER, TCP())),
-    ("redirect", eth(inner("10.1.0.1", "10.2.0.5"), TCP(), dst=OTHER_MAC)),  # the link address does not matter
-    ("redirect", eth(TO_PEER6, TCP())),
-    ("POLICY_NONE", eth(inner("10.1.0.1", "8.8.8.8"), TCP())),
-    ("POLICY_NONE", eth(inner("10.1.0.1", "10.2.8.5"), TCP())),  # bypass, but the host sent it here
-    ("POLICY_DROP", eth(inner("10.1.0.1", "10.2.7.5"), TCP())),
-    ("POLICY_NONE", eth(inner("10.1.0.1", "224.0.0.22"), PLAIN)),
-    ("POLICY_NONE", eth(inner("10.1.0.1", "255.255.255.255"), PLAIN)),
-    ("POLICY_NONE", eth(inner6("fe80::1", "ff02::2"), PLAIN)),
-    ("POLICY_NONE", eth(inner6("fd01::1", "fd02::5"), ICMPv6ND_NS())),
-    ("POLICY_NONE", eth(from_peer(), esp())),  # ESP to open never comes from the host
-    ("FRAGMENT_PORTS", ipv4_fragments(inner("10.1.0.1", "10.4.0.5") / TCP(dport=80) / Raw(b"x" * 100))[1]),
-    ("PACKET_MALFORMED", eth(IP(len=400, src="10.1.0.1", dst="10.2.0.5"), PLAIN)),
-    ("pass", eth(ARP(pdst="10.2.0.5"))),
-])
-def test_from_host(host, fate, packet):
-    assert host.fate(packet) == fate
-
-
-def test_from_host_meta(host):
-    assert host.frame(eth(TO_PEER, UDP()))["meta"] == {"kind": PLAIN_OUT, "flags": FROM_HOST, "family": 4, "protocol": UDP_,
-                                                       "l3_off": 14, "payload_off": 34, "index": 7}
-
-
 # ---- no port, no socket ----
 def test_unattached_interface_passes(world):
     world.ask("no_port")
@@ -592,8 +558,6 @@ def test_fails_closed_without_agent(nic):
     assert [nic.fate(part) for part in ipv4_fragments(from_peer() / esp())] == ["AGENT_DOWN"] * 2
     # a fragment to a port of this host is in nobody's clear
     assert {nic.fate(part) for part in ipv4_fragments(from_peer() / encap(esp(SPI_ENCAP)))} == {"pass"}
-    nic.port(HOST)
-    assert nic.fate(eth(TO_PEER, TCP())) == "AGENT_DOWN"
 
 
 # ---- truncation at every length: never a fate that only a whole packet may have ----

@@ -4,7 +4,7 @@
  * interface. One JSON object per line on stdin, one answer per line on stdout; the pins are removed at the end.
  * Addresses are 32 hex digits in the maps' 16-byte form; selectors have the 16 bytes of struct selector.
  *
- *   {"op": "port", "flags": N, "slot": N, "mac": HEX}       the loopback device, on which the frames arrive, is this
+ *   {"op": "port", "slot": N, "mac": HEX}       the loopback device, on which the frames arrive, is this
  * port
  *   {"op": "no_port"}                                       ... is none
  *   {"op": "local", "address": HEX}                         -> {}
@@ -101,7 +101,7 @@ static uint32_t number(const json_t *object, const char *key)
 
 static json_t *op_port(struct runner *r, const json_t *request)
 {
-	struct port_info info = {.flags = number(request, "flags"), .slot = number(request, "slot")};
+	struct port_info info = {.slot = number(request, "slot")};
 	uint32_t key = LOOPBACK_IFINDEX;
 
 	if (hex_read(request, "mac", info.mac, sizeof(info.mac)) != sizeof(info.mac))
