@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
 /* linux/netdev.h, which older headers lack */
 #define NETDEV_FAMILY	    "netdev"
@@ -53,6 +55,9 @@ static struct nlmsghdr *request_put(void *buffer, uint16_t type, uint8_t command
 	return request;
 }
 
+/* For each question after a family that it does not have, the kernel would run modprobe, and let the caller wait. */
+static _Atomic bool family_absent;
+
 static int features_ask(struct netlink *netlink, uint32_t ifindex, uint64_t *features)
 {
 	uint8_t buffer[NETLINK_REQUEST_BYTES] __attribute__((aligned(8)));
@@ -62,6 +67,8 @@ static int features_ask(struct netlink *netlink, uint32_t ifindex, uint64_t *fea
 
 	mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY);
 	err = netlink_ask(netlink, request, family_message, &family);
+	if (err == -ENOENT)
+		atomic_store(&family_absent, true);
 	if (err || !family)
 		return err ? err : -ENOENT;
 	request = request_put(buffer, family, NETDEV_GET, NETDEV_VERSION);
@@ -72,9 +79,12 @@ static int features_ask(struct netlink *netlink, uint32_t ifindex, uint64_t *fea
 int xdp_features_read(uint32_t ifindex, uint64_t *features)
 {
 	struct netlink netlink;
-	int err = netlink_init_family(&netlink, NETLINK_GENERIC);
+	int err;
 
 	*features = 0;
+	if (atomic_load(&family_absent))
+		return -ENOENT;
+	err = netlink_init_family(&netlink, NETLINK_GENERIC);
 	if (err)
 		return err;
 	err = features_ask(&netlink, ifindex, features);
