@@ -108,9 +108,9 @@ class Site:
 
     def warm(self):
         """Resolve the neighbours of all links, so that the first packet of a test waits for nobody."""
-        pairs = [(self.client, LAN_A[4]), (self.a, ROUTER_A[4])]
-        pairs += [(self.server, LAN_B[4]), (self.b, ROUTER_B[4])] if hasattr(self, "server") else []
-        for ns, address in pairs:
+        pairs = [(self.client, LAN_A), (self.a, ROUTER_A)]
+        pairs += [(self.server, LAN_B), (self.b, ROUTER_B)] if hasattr(self, "server") else []
+        for ns, address in ((ns, table[version]) for ns, table in pairs for version in (4, 6)):
             run(ns.argv(["ping", "-q", "-c", "1", "-W", "2", address]), check=False)
 
     def picture(self, a, b, tunnel):
