@@ -115,11 +115,12 @@ def test_one_arm():
 
 def test_written_neighbors_stay():
     """A neighbour that an administrator wrote is used and not changed: using an entry of the kernel's makes it one that expires."""
-    with scene() as s:
+    with scene(start=False) as s:
         written = ((s.a.ns, at.ROUTER_A[4], "wan0", s.site.router.mac("a0")),
                    (s.b.ns, at.SERVER[4], "lan0", s.site.server.mac("eth0")))
         for ns, address, interface, mac in written:
             ns.ip(f"neigh replace {address} lladdr {mac} dev {interface} nud permanent")
+        s.start()
         assert s.ping(5).lost == 0
         for ns, address, interface, mac in written:
             shown = run(["ip", "-n", ns.name, "neigh", "show", address, "dev", interface]).stdout
