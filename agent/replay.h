@@ -24,8 +24,7 @@ enum drop_reason replay_check(const struct sa_run *run, uint32_t bits, uint64_t 
  * After authentication: check again (another worker may have been faster) and mark `seq` as seen. `*newest` tells
  * whether it is now the highest. With bits == 0 only replay_top moves.
  */
-__attribute__((noinline)) enum drop_reason replay_mark_any(
-	struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest);
+enum drop_reason replay_mark_any(struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest);
 static inline enum drop_reason replay_mark(struct sa_run *run, uint32_t bits, uint64_t seq, bool *newest)
 {
 	uint32_t bit = (uint32_t)(seq & (bits - 1));

@@ -28,7 +28,7 @@ struct selector_pair {
 void selector_pair_init(struct selector_pair *pair, const struct tunnel *tunnel);
 
 /* A packet that came out of the tunnel: destination is local, source is remote. */
-__attribute__((noinline)) bool selector_match_in(const struct tunnel *tunnel, const struct inner *inner);
+bool selector_match_in(const struct tunnel *tunnel, const struct inner *inner);
 /* The same, asking first what was made of the tunnel by selector_pair_init. */
 static inline bool selector_pair_match_in(
 	const struct selector_pair *pair, const struct tunnel *tunnel, const struct inner *inner)
