@@ -206,7 +206,7 @@ class Gateway:
 
     def doctor(self):
         """The doctor's report, whatever it found."""
-        return json.loads(self.command("--json", "--config", self.config, "doctor", check=False).stdout)
+        return json.loads(self.ns.run(BUILD / "espalier", "--json", "--config", self.config, "doctor", check=False).stdout)
 
     def report(self):
         return self.command("status").stdout.rstrip()
