@@ -11,10 +11,10 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MB_LIBRARY		 "libIPSec_MB.so.1"
 #define MB_INSTRUCTIONS		 (IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ)
 #define MB_VERSION_MAJOR(number) ((number) >> 16)
 
@@ -53,8 +53,7 @@ static IMB_MGR *manager_new(void)
 	if (!manager)
 		return NULL;
 	mb.init(manager, &arch);
-	if (arch != IMB_ARCH_NONE && arch != IMB_ARCH_NOAESNI &&
-		(manager->features & MB_INSTRUCTIONS) == MB_INSTRUCTIONS &&
+	if (arch != IMB_ARCH_NONE && (manager->features & MB_INSTRUCTIONS) == MB_INSTRUCTIONS &&
 		(!(manager->features & IMB_FEATURE_SELF_TEST) || manager->features & IMB_FEATURE_SELF_TEST_PASS))
 		return manager;
 	mb.free(manager);
@@ -79,13 +78,16 @@ static bool version_fits(unsigned version)
 
 static void library_open(void)
 {
-	mb.handle = dlopen(MB_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	char name[32]; /* the library's ABI is numbered as its major version */
+
+	snprintf(name, sizeof(name), "libIPSec_MB.so.%d", MB_VERSION_MAJOR(IMB_VERSION_NUM));
+	mb.handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 	if (!mb.handle)
 		return;
 	if (symbols_found() && version_fits(mb.version()) && pthread_key_create(&mb.thread_end, manager_free) == 0)
 		mb.shared = manager_new();
 	if (!mb.shared)
-		log_info("%s is there but of no use here: OpenSSL does all the work", MB_LIBRARY);
+		log_info("%s is there but of no use here: OpenSSL does all the work", name);
 }
 
 const IMB_MGR *mb_functions(void)
