@@ -263,7 +263,8 @@ static void measure(const struct esp_suite *suite, uint32_t size, struct effort 
 	struct gateway *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
 
 	expect(a && b && gateway_init(a, 0, suite) == 0 && gateway_init(b, 1, suite) == 0, "out of memory");
-	a->resolver.mtu = b->resolver.mtu = 1600;			 /* PACKET_MAX bytes inside must fit */
+	a->resolver.mtu = b->resolver.mtu = 1600; /* PACKET_MAX bytes inside must fit */
+	turns[0].count = turns[1].count = 0;
 	pipeline_round(a, b, effort.bursts, size, &turns[0], &turns[1]); /* warm */
 	turns[0].count = turns[1].count = raws[0].count = raws[1].count = 0;
 	for (unsigned i = 0; i < effort.rounds; i++) {
