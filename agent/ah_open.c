@@ -116,7 +116,7 @@ static enum drop_reason take(
 		if (!inner_parse(frame->data, frame->len, inner))
 			reason = DROP_INNER_MALFORMED;
 	}
-	if (reason == DROP_NONE && !selector_pair_match_in(&ctx->selectors, &ctx->tunnel, inner))
+	if (reason == DROP_NONE && !selector_match_in(&ctx->tunnel, inner))
 		reason = DROP_SELECTOR_MISMATCH;
 	if (reason == DROP_NONE && ctx->sa.mode == SA_TUNNEL && ctx->tunnel.options.ecn == ECN_NORMAL)
 		reason = outer_merge_ecn(frame->data, inner, traffic_class);

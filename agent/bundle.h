@@ -23,7 +23,6 @@ struct bundle {
 	struct frame frames[BUNDLE_MAX];
 	struct sa_slot *slots[BUNDLE_MAX];
 	struct esp_job jobs[BUNDLE_MAX];
-	enum drop_reason reasons[BUNDLE_MAX]; /* when opened: fate by integrity check and replay window */
 };
 
 /* How many packets from `first` on, but before `end`, are of the same SA. */
@@ -36,12 +35,21 @@ static inline uint32_t bundle_run(const struct bundle *bundle, uint32_t first, u
 	return next - first;
 }
 
-/* The packet in `frame`, which has begun with the job at index `count`, joins. There must be room. */
+/* The packet of `len` bytes at `data` in `frame`, which has begun with the job at index `count`, joins. There must be
+ * room. */
+static inline void bundle_add_as(
+	struct bundle *bundle, const struct frame *frame, uint8_t *data, uint32_t len, struct sa_slot *slot)
+{
+	uint32_t at = bundle->count;
+
+	frame_copy_as(&bundle->frames[at], frame, data, len);
+	bundle->slots[at] = slot;
+	bundle->count = at + 1;
+}
+
 static inline void bundle_add(struct bundle *bundle, const struct frame *frame, struct sa_slot *slot)
 {
-	frame_copy(&bundle->frames[bundle->count], frame);
-	bundle->slots[bundle->count] = slot;
-	bundle->count++;
+	bundle_add_as(bundle, frame, frame->data, frame->len, slot);
 }
 
 /* Move `count` begun packets down to index `to`, over some that died. */

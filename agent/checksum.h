@@ -27,18 +27,23 @@ void checksum_update16(uint8_t *check, const uint8_t old[2], const uint8_t new[2
  * fragments and other protocols.
  */
 void checksum_complete(uint8_t *packet, const struct inner *inner);
-/* Can it be such a packet? What it costs to know for the many that cannot. */
-static inline bool checksum_partial(const uint8_t *packet, const struct inner *inner)
+/* Can it be such a packet? What it costs to know for the many that cannot. Of a plain packet of `total` bytes: */
+static inline bool checksum_partial_plain(const uint8_t *packet, uint32_t total)
 {
-	uint32_t source, destination, len = inner->len - inner->payload_off;
+	uint8_t protocol = packet[9];
+	uint32_t len = total - WIRE_IPV4_LEN;
 	uint16_t check;
 
-	if (!inner->plain || len < 20)
+	if (len < 20)
 		return true;
-	memcpy(&source, packet + 12, 4);
-	memcpy(&destination, packet + 16, 4);
-	memcpy(&check, packet + inner->payload_off + (inner->protocol == IPPROTO_UDP ? 6 : 16), 2);
-	return check == checksum_fold((uint64_t)source + destination + htobe32(len) + htobe16(inner->protocol));
+	memcpy(&check, packet + WIRE_IPV4_LEN + (protocol == IPPROTO_UDP ? 6 : 16), sizeof(check));
+	/* Both addresses are one word; length and protocol have no carry together. */
+	return check == checksum_fold(sum_around(sum_word64(packet + 12), htobe16((uint16_t)(len + protocol))));
+}
+
+static inline bool checksum_partial(const uint8_t *packet, const struct inner *inner)
+{
+	return !inner->plain || checksum_partial_plain(packet, inner->len);
 }
 
 #endif

@@ -13,8 +13,6 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define TRAILER_WORD 8u
-
 /* The UDP header right before the SPI has its own idea of where the packet ends. */
 __attribute__((noinline)) static enum drop_reason check_udp(const struct frame *frame, uint32_t *end)
 {
@@ -141,28 +139,11 @@ void esp_open_mark(struct sa_context *ctx, const struct frame *frames, const str
 	sequence_unlock(ctx);
 }
 
-/* Padding is 1, 2, 3 ... (RFC 4303 2.4). What fits into the last TRAILER_WORD bytes is seen at one look: before the
- * text stands at least the ESP header. */
+/* Padding is 1, 2, 3 ... (RFC 4303 2.4). */
 static bool padding_good(const uint8_t *end, uint32_t padding)
 {
-	static const struct {
-		uint64_t bytes, mask; /* little-endian, with the trailer at the top */
-	} known[TRAILER_WORD - ESP_TRAILER_LEN + 1] = {
-		{0, 0},
-		{UINT64_C(0x010000000000), UINT64_C(0xff0000000000)},
-		{UINT64_C(0x020100000000), UINT64_C(0xffff00000000)},
-		{UINT64_C(0x030201000000), UINT64_C(0xffffff000000)},
-		{UINT64_C(0x040302010000), UINT64_C(0xffffffff0000)},
-		{UINT64_C(0x050403020100), UINT64_C(0xffffffffff00)},
-		{UINT64_C(0x060504030201), UINT64_C(0xffffffffffff)},
-	};
 	const uint8_t *at = end - ESP_TRAILER_LEN - padding;
-	uint64_t last;
 
-	if (padding < ARRAY_LEN(known)) {
-		memcpy(&last, end - TRAILER_WORD, sizeof(last));
-		return ((le64toh(last) ^ known[padding].bytes) & known[padding].mask) == 0;
-	}
 	for (uint32_t i = 0; i < padding; i++)
 		if (at[i] != i + 1)
 			return false;
@@ -214,7 +195,7 @@ static enum drop_reason open_end(
 
 	if (transport && !find_place(frame, &place))
 		return DROP_PACKET_MALFORMED;
-	frame->data = job->esp + ESP_HEADER_LEN + ctx->suite->iv_len;
+	frame->data = esp_open_text(ctx, job);
 	frame->len = job->text_len;
 	reason = take_trailer(frame, &next_header);
 	if (reason == DROP_NONE && next_header == WIRE_NEXT_DUMMY)
@@ -222,7 +203,7 @@ static enum drop_reason open_end(
 	if (reason == DROP_NONE)
 		reason = transport ? join_header(ctx, frame, ip, &place, next_header, inner)
 				   : outer_take_inner(frame, next_header, inner);
-	if (reason == DROP_NONE && !selector_pair_match_in(&ctx->selectors, &ctx->tunnel, inner))
+	if (reason == DROP_NONE && !selector_match_in(&ctx->tunnel, inner))
 		reason = DROP_SELECTOR_MISMATCH;
 	if (reason == DROP_NONE && !transport && ctx->tunnel.options.ecn == ECN_NORMAL)
 		reason = outer_merge_ecn(frame->data, inner, traffic_class);
@@ -239,9 +220,7 @@ enum drop_reason esp_open_end(
 		sa_context_count_drop(ctx, reason);
 		return reason;
 	}
-	ctx->packets++;
-	ctx->bytes += inner->len;
-	ctx->last_use_ns = now_ns;
+	esp_open_count(ctx, inner->len, now_ns);
 	return DROP_NONE;
 }
 

@@ -3,12 +3,20 @@
 #ifndef ESPALIER_AGENT_ESP_OPEN_H
 #define ESPALIER_AGENT_ESP_OPEN_H
 
+#include "agent/base/own.h"
 #include "agent/frame.h"
 #include "agent/inner.h"
+#include "agent/outer.h"
 #include "agent/sa_context.h"
+#include "agent/sequence.h"
 
+#include <endian.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
+
+#define ESP_OPEN_TRAILER_WORD 8u
 
 /*
  * A packet is opened in four steps, so that the ciphers of many packets are done at once (suite.h): begin, the job
@@ -42,5 +50,83 @@ enum drop_reason esp_open(struct sa_context *ctx, struct frame *frame, struct in
 /* Where the peer was last seen, if not at sa.remote, as one whole whatever other workers write meanwhile. False: there.
  */
 bool esp_moved(const struct sa_context *ctx, struct addr16 *remote, uint16_t *port);
+
+/* ---- the short way --------------------------------------------------------------------------------------------
+ * begin and end for an SA that is plain (struct sa_context), of packets with nothing to be asked about. False: ask the
+ * functions above; nothing was changed. Neither counts the packet as the SA's: esp_open_count. */
+
+/* What was encrypted. */
+static inline uint8_t *esp_open_text(const struct sa_context *ctx, const struct esp_job *job)
+{
+	return job->esp + ESP_HEADER_LEN + ctx->suite->iv_len;
+}
+
+static inline void esp_open_count(struct sa_context *ctx, uint32_t inner_len, uint64_t now_ns)
+{
+	ctx->packets++;
+	ctx->bytes += inner_len;
+	ctx->last_use_ns = now_ns;
+}
+
+static inline bool esp_open_begin_plain(
+	struct sa_context *ctx, const struct frame *frame, uint64_t now_ns, struct esp_job *job)
+{
+	const struct packet_meta *meta = &frame->meta;
+	uint8_t *ip = frame->data + meta->l3_off, *esp = ip + WIRE_IPV4_LEN;
+	const struct esp_suite *suite = ctx->suite;
+	/* An SA that is plain has no more before its text than the IPv4 header, the ESP header and the IV. */
+	uint32_t around_len = ctx->front_len + suite->icv_len, total;
+
+	if (meta->family != 4 || meta->flags & META_UDP_ENCAP || meta->payload_off != meta->l3_off + WIRE_IPV4_LEN ||
+		frame->len < meta->l3_off + WIRE_IPV4_LEN + ESP_HEADER_LEN || !inner_ipv4_whole(ip))
+		return false;
+	total = wire_get16(ip + 2);
+	if (meta->l3_off + total > frame->len || total < around_len + suite->block ||
+		(total - around_len) & (suite->block - 1u))
+		return false;
+	if (memcmp(esp, &ctx->sa.spi, 4) != 0 || sa_context_expired(ctx, now_ns) ||
+		sequence_check(ctx, wire_get32(esp + 4), &job->seq) != DROP_NONE)
+		return false;
+	job->cipher = &ctx->cipher;
+	job->esp = esp;
+	job->text_len = total - around_len;
+	return true;
+}
+
+/* Padding of at most ESP_OPEN_TRAILER_WORD bytes with the trailer, seen at one look. `end` is behind the trailer. */
+static inline bool esp_open_padding_short(const uint8_t *end)
+{
+	static const struct {
+		uint64_t bytes, mask; /* little-endian, with the trailer at the top */
+	} known[ESP_OPEN_TRAILER_WORD - ESP_TRAILER_LEN + 1] = {
+		{0, 0},
+		{UINT64_C(0x010000000000), UINT64_C(0xff0000000000)},
+		{UINT64_C(0x020100000000), UINT64_C(0xffff00000000)},
+		{UINT64_C(0x030201000000), UINT64_C(0xffffff000000)},
+		{UINT64_C(0x040302010000), UINT64_C(0xffffffff0000)},
+		{UINT64_C(0x050403020100), UINT64_C(0xffffffffff00)},
+		{UINT64_C(0x060504030201), UINT64_C(0xffffffffffff)},
+	};
+	uint32_t padding = end[-2];
+	uint64_t last;
+
+	if (padding >= ARRAY_LEN(known))
+		return false;
+	memcpy(&last, end - ESP_OPEN_TRAILER_WORD, sizeof(last));
+	return ((le64toh(last) ^ known[padding].bytes) & known[padding].mask) == 0;
+}
+
+/* `packet` is what was encrypted, `len` bytes with padding and trailer; *total are those of the packet in it. */
+static inline bool esp_open_end_plain(const struct sa_context *ctx, const struct frame *frame, const uint8_t *packet,
+	uint32_t len, uint64_t now_ns, uint32_t *total)
+{
+	const uint8_t *end = packet + len;
+
+	return len >= INNER_PLAIN_LEN + ESP_OPEN_TRAILER_WORD && end[-1] == IPPROTO_IPIP &&
+	       esp_open_padding_short(end) && inner_is_plain(packet, len - ESP_TRAILER_LEN - end[-2], total) &&
+	       selector_pair_match4(&ctx->selectors, packet) &&
+	       /* Not-ECT both: nothing to be merged (outer_merge_ecn). */
+	       !((frame->data[frame->meta.l3_off + 1] | packet[1]) & ECN_MASK) && !sa_context_expired(ctx, now_ns);
+}
 
 #endif

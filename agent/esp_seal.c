@@ -55,7 +55,7 @@ static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame
 	uint8_t next_header, struct esp_job *job)
 {
 	const struct esp_suite *suite = ctx->suite;
-	uint32_t before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len, len = inner->len;
+	uint32_t before = ctx->front_len, len = inner->len;
 	uint32_t padding, tfc = ctx->tunnel.options.tfc_pad ? tfc_len(ctx, len) : 0;
 	uint8_t *packet = frame->data;
 
@@ -158,14 +158,15 @@ enum drop_reason esp_seal_dummy_begin(struct sa_context *ctx, struct frame *fram
 
 uint32_t esp_seal_number(struct sa_context *ctx, struct esp_job *jobs, uint32_t count)
 {
+	bool ipv4 = ctx->outer_family == 4 && ctx->sa.mode == SA_TUNNEL;
 	uint32_t numbered = count;
 	uint64_t seq = sequence_take(ctx, &numbered);
 
 	for (uint32_t i = 0; i < numbered; i++) {
-		uint32_t low = htonl((uint32_t)++seq);
-
-		jobs[i].seq = seq;
-		memcpy(jobs[i].esp + 4, &low, 4);
+		jobs[i].seq = ++seq;
+		wire_put32(jobs[i].esp + 4, (uint32_t)seq);
+		if (ipv4)
+			outer_finish4(jobs[i].esp - ctx->outer_len, seq);
 	}
 	for (uint32_t i = numbered; i < count; i++)
 		sa_context_count_drop(ctx, DROP_SEQ_EXHAUSTED);
@@ -191,9 +192,7 @@ enum drop_reason esp_seal_end(struct sa_context *ctx, struct frame *frame, const
 		sa_context_count_drop(ctx, DROP_CRYPTO_ERROR);
 		return DROP_CRYPTO_ERROR;
 	}
-	if (ctx->outer_family == 4 && ctx->sa.mode == SA_TUNNEL)
-		outer_finish4(frame->data, job->seq);
-	else if (ctx->outer_family == 6 && ctx->sa.flags & SA_UDP_ENCAP)
+	if (ctx->outer_family == 6 && ctx->sa.flags & SA_UDP_ENCAP)
 		finish_udp6(frame->data, udp, (uint32_t)(frame->data + frame->len - udp));
 	return DROP_NONE;
 }

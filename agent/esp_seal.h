@@ -37,11 +37,13 @@ enum drop_reason esp_seal_dummy_begin(
 	struct sa_context *ctx, struct frame *frame, uint64_t now_ns, struct esp_job *job);
 /*
  * Take the next `count` sequence numbers of the SA for these jobs, with one operation on run->out_seq, so several
- * workers may seal for one SA (each with its own context). Gives how many jobs got one, from the first on; the others
- * must not be sealed and are counted as DROP_SEQ_EXHAUSTED (RFC 4303 3.3.3).
+ * workers may seal for one SA (each with its own context), and write what depends on them but for the job's own.
+ * Gives how many jobs got one, from the first on; the others must not be sealed and are counted as DROP_SEQ_EXHAUSTED
+ * (RFC 4303 3.3.3).
  */
 uint32_t esp_seal_number(struct sa_context *ctx, struct esp_job *jobs, uint32_t count);
-/* After the job: what depends on its number and its ciphertext. DROP_CRYPTO_ERROR. */
+/* After the job: what depends on its ciphertext. Not needed for a job that is good, of an SA that is plain (struct
+ * sa_context). DROP_CRYPTO_ERROR. */
 enum drop_reason esp_seal_end(struct sa_context *ctx, struct frame *frame, const struct esp_job *job);
 
 /* All four for one packet. */
@@ -81,24 +83,44 @@ static inline void esp_seal_count(struct sa_context *ctx, uint32_t inner_len, ui
 	ctx->last_use_ns = now_ns;
 }
 
-__attribute__((always_inline)) static inline enum drop_reason esp_seal_begin(
-	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job)
+/*
+ * begin for an SA that is plain (struct sa_context), of a packet with nothing to be asked about: `len` bytes at
+ * `packet` in the frame. Gives the length of the whole packet, which then begins ctx->front_len bytes before `packet`;
+ * frame->data and frame->len are the caller's to set. 0: ask esp_seal_begin_any; nothing was changed.
+ */
+__attribute__((always_inline)) static inline uint32_t esp_seal_begin_plain(struct sa_context *ctx,
+	const struct frame *frame, uint8_t *packet, uint32_t len, uint8_t next_header, uint8_t traffic_class,
+	bool dont_fragment, uint64_t now_ns, struct esp_job *job)
 {
 	const struct esp_suite *suite = ctx->suite;
-	uint32_t len = inner->len, padding = (0u - len - ESP_TRAILER_LEN) & (suite->block - 1u);
-	uint32_t text_len = len + padding + ESP_TRAILER_LEN, before = ctx->outer_len + ESP_HEADER_LEN + suite->iv_len;
-	uint8_t *packet = frame->data;
-	uint64_t at = frame_headroom(frame);
+	uint32_t padding = (0u - len - ESP_TRAILER_LEN) & (suite->block - 1u), front_len = ctx->front_len;
+	uint32_t text_len = len + padding + ESP_TRAILER_LEN, whole_len = front_len + text_len + suite->icv_len;
+	uint64_t at = (uint64_t)(packet - frame->chunk);
+	uint8_t *ip = packet - front_len;
 
-	if (!ctx->plain || padding > ESP_TRAILER_WORD - ESP_TRAILER_LEN || at < before ||
-		at + text_len + suite->icv_len > frame->size || sa_context_expired(ctx, now_ns))
-		return esp_seal_begin_any(ctx, frame, inner, now_ns, job);
-	esp_seal_trailer(packet + len, padding, inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6);
-	esp_seal_job(ctx, job, packet - ESP_HEADER_LEN - suite->iv_len, text_len);
-	frame->data = packet - before;
-	frame->len = before + text_len + suite->icv_len;
-	outer_put4(ctx, frame->data, frame->len, inner);
+	if (padding > ESP_TRAILER_WORD - ESP_TRAILER_LEN || at < front_len ||
+		at - front_len + whole_len > frame->size || sa_context_expired(ctx, now_ns))
+		return 0;
+	esp_seal_trailer(packet + len, padding, next_header);
+	outer_put4(ctx, ip, whole_len, traffic_class, dont_fragment);
+	esp_seal_job(ctx, job, ip + WIRE_IPV4_LEN, text_len);
 	esp_seal_count(ctx, len, now_ns);
+	return whole_len;
+}
+
+static inline enum drop_reason esp_seal_begin(
+	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job)
+{
+	uint32_t whole_len = 0;
+
+	if (ctx->plain)
+		whole_len = esp_seal_begin_plain(ctx, frame, frame->data, inner->len,
+			inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, inner->traffic_class, inner->dont_fragment,
+			now_ns, job);
+	if (!whole_len)
+		return esp_seal_begin_any(ctx, frame, inner, now_ns, job);
+	frame->data -= ctx->front_len;
+	frame->len = whole_len;
 	return DROP_NONE;
 }
 

@@ -7,8 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LINK_HEADER_LEN 14u
-#define VLAN_TAG_LEN	4u
+#define VLAN_TAG_LEN	(FORWARD_LINK_MAX - FORWARD_LINK_LEN)
 #define ETHERTYPE_VLAN	0x8100u
 #define ETHERTYPE_V4	0x0800u
 #define ETHERTYPE_V6	0x86ddu
@@ -34,7 +33,7 @@ static bool packet_destination(const struct frame *frame, struct addr16 *destina
 	return false;
 }
 
-static void forward_flush_port(struct worker *worker, uint32_t slot)
+void forward_flush_port(struct worker *worker, uint32_t slot)
 {
 	struct tx_batch *batch = &worker->out[slot];
 	struct port *port = worker->ports[slot];
@@ -69,38 +68,39 @@ static void vlan_tag_put(struct frame *frame, uint16_t vlan_id, uint16_t *type)
 	*type = ETHERTYPE_VLAN;
 }
 
-/* Into the batch of a port, with `len` bytes of link header at the front. */
-static inline void forward_queue(struct worker *worker, uint32_t slot, const struct frame *frame, uint32_t len)
+/* At `link`, before a packet of this EtherType. */
+static void link_put(uint8_t link[FORWARD_LINK_LEN], const struct next_hop *hop, uint16_t type)
 {
-	struct tx_batch *batch = &worker->out[slot];
-	uint32_t count = batch->count;
-	struct frame *queued = &batch->frames[count];
-
-	frame_copy_grown(queued, frame, len);
-	batch->count = count + 1;
-	if (!count)
-		worker->out_pending |= 1u << slot;
-	if (count + 1 == PORT_BATCH)
-		forward_flush_port(worker, slot);
+	type = htobe16(type);
+	memcpy(link, hop->destination_mac, 6);
+	memcpy(link + 6, hop->source_mac, 6);
+	memcpy(link + 12, &type, sizeof(type));
 }
 
 enum drop_reason forward_transmit(
 	struct worker *worker, const struct port *port, struct frame *frame, const struct next_hop *hop)
 {
 	uint16_t type = frame->data[0] >> 4 == 4 ? ETHERTYPE_V4 : ETHERTYPE_V6;
-	uint8_t *link;
 
-	if (frame_headroom(frame) < LINK_HEADER_LEN + VLAN_TAG_LEN)
+	if (frame_headroom(frame) < FORWARD_LINK_MAX)
 		return DROP_TOO_BIG;
 	if (hop->vlan_id)
 		vlan_tag_put(frame, hop->vlan_id, &type);
-	link = frame->data - LINK_HEADER_LEN;
-	memcpy(link, hop->destination_mac, 6);
-	memcpy(link + 6, hop->source_mac, 6);
-	type = htobe16(type);
-	memcpy(link + 12, &type, sizeof(type));
-	forward_queue(worker, port->slot, frame, LINK_HEADER_LEN);
+	link_put(frame_push(frame, FORWARD_LINK_LEN), hop, type);
+	forward_queue(worker, &worker->out[port->slot], port->slot, frame, frame->data, frame->len);
 	return DROP_NONE;
+}
+
+bool forward_way_init(struct forward_way *way, struct worker *worker, const struct next_hop *hop)
+{
+	const struct port *port = hop->kind == HOP_PORT && !hop->vlan_id ? worker->ports[hop->slot] : NULL;
+
+	if (!port)
+		return false;
+	way->slot = port->slot;
+	way->batch = &worker->out[port->slot];
+	link_put(way->link, hop, ETHERTYPE_V4);
+	return true;
 }
 
 enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
@@ -109,7 +109,7 @@ enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
 
 	if (!host)
 		return DROP_PORT_DOWN;
-	forward_queue(worker, host->slot, frame, 0);
+	forward_queue(worker, &worker->out[host->slot], host->slot, frame, frame->data, frame->len);
 	return DROP_NONE;
 }
 

@@ -46,13 +46,13 @@ static inline uint32_t frame_tailroom(const struct frame *frame)
 }
 
 /*
- * A copy, with `front` bytes more at the front, field by field. A frame is copied when `data` and `len` have just been
- * changed, and a wider load that spans them would wait until those stores have left the processor's store buffer.
+ * A copy whose packet is the `len` bytes at `data`, field by field. A frame is copied when `data` and `len` have just
+ * been changed, and a wider load that spans them would wait until those stores have left the processor's store buffer.
  */
-static inline void frame_copy_grown(struct frame *to, const struct frame *from, uint32_t front)
+static inline void frame_copy_as(struct frame *to, const struct frame *from, uint8_t *data, uint32_t len)
 {
-	uint8_t *chunk = from->chunk, *data = from->data - front;
-	uint32_t len = from->len + front, size = from->size;
+	uint8_t *chunk = from->chunk;
+	uint32_t size = from->size;
 
 	__asm__("" : "+r"(chunk), "+r"(data), "+r"(len), "+r"(size)); /* keeps the compiler from joining the loads */
 	to->chunk = chunk;
@@ -60,11 +60,6 @@ static inline void frame_copy_grown(struct frame *to, const struct frame *from, 
 	to->len = len;
 	to->size = size;
 	to->meta = from->meta;
-}
-
-static inline void frame_copy(struct frame *to, const struct frame *from)
-{
-	frame_copy_grown(to, from, 0);
 }
 
 /* Take `len` bytes off the front; the caller has checked that they are there. */

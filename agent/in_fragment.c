@@ -75,5 +75,5 @@ enum drop_reason in_fragment(struct worker *worker, struct frame *frame)
 	reason = fragment_find_sa(worker, frame);
 	if (reason)
 		return reason;
-	return frame->meta.kind == META_AH_IN ? in_ah(worker, frame) : in_begin(worker, frame);
+	return frame->meta.kind == META_AH_IN ? in_ah(worker, frame) : in_begin_any(worker, frame);
 }

@@ -46,17 +46,38 @@ struct inner {
 /* For inner_parse: the packets that are not plain. */
 __attribute__((noinline)) bool inner_parse_any(const uint8_t *packet, uint32_t len, struct inner *inner);
 
+/* An IPv4 header without options, and no fragment behind it? Both are seen by one look at its first 8 bytes. */
+static inline bool inner_ipv4_whole(const uint8_t *ip)
+{
+	static const uint8_t mask_bytes[8] = {0xff, 0, 0, 0, 0, 0, (WIRE_IPV4_MF | WIRE_IPV4_OFFSET) >> 8, 0xff};
+	static const uint8_t want_bytes[8] = {WIRE_IPV4_PLAIN};
+	uint64_t head, mask, want;
+
+	memcpy(&head, ip, sizeof(head));
+	memcpy(&mask, mask_bytes, sizeof(mask));
+	memcpy(&want, want_bytes, sizeof(want));
+	return (head & mask) == want;
+}
+
+/* Is it a plain packet (struct inner)? Of `len` bytes, some may be padding; *total are its own, 0 if it is none. */
+static inline bool inner_is_plain(const uint8_t *packet, uint32_t len, uint32_t *total)
+{
+	*total = 0;
+	if (len < INNER_PLAIN_LEN || !inner_ipv4_whole(packet) ||
+		(packet[9] != IPPROTO_UDP && packet[9] != IPPROTO_TCP))
+		return false;
+	*total = wire_get16(packet + 2);
+	return *total <= len && *total >= INNER_PLAIN_LEN &&
+	       checksum_fold(checksum_add20(packet)) == 0xffff; /* RFC 1812 5.2.2 */
+}
+
 /* False: not a plain one, look closer. */
 __attribute__((always_inline)) static inline bool inner_parse_plain(
 	const uint8_t *packet, uint32_t len, struct inner *inner)
 {
 	uint32_t total;
 
-	if (len < INNER_PLAIN_LEN || packet[0] != 0x45 || (packet[9] != IPPROTO_UDP && packet[9] != IPPROTO_TCP))
-		return false;
-	total = wire_get16(packet + 2);
-	if (total > len || total < INNER_PLAIN_LEN || wire_get16(packet + 6) & (WIRE_IPV4_MF | WIRE_IPV4_OFFSET) ||
-		checksum_fold(checksum_add20(packet)) != 0xffff) /* RFC 1812 5.2.2 */
+	if (!inner_is_plain(packet, len, &total))
 		return false;
 	/* Field by field: as a whole it would be put together elsewhere and copied by loads that span these stores. */
 	inner->family = 4;
@@ -84,28 +105,33 @@ __attribute__((always_inline)) static inline bool inner_parse(const uint8_t *pac
 	return inner_parse_plain(packet, len, inner) || inner_parse_any(packet, len, inner);
 }
 
+/* One hop of an IPv4 packet whose TTL is above 1. */
+static inline void inner_decrement_ttl4(uint8_t *packet)
+{
+	uint16_t stored;
+	uint32_t check;
+
+	packet[8]--;
+	/* One less in the high half of a word, so one more in the sum's complement (RFC 1624 3). */
+	memcpy(&stored, packet + 10, 2);
+	check = (uint32_t)stored + htobe16(0x100);
+	stored = (uint16_t)(check + (check >= 0xffff));
+	memcpy(packet + 10, &stored, 2);
+}
+
 /*
  * One hop (RFC 1812 5.3.1, RFC 8200 3): decrement TTL or hop limit in packet and `inner`, IPv4 checksum by difference.
  * False: it would reach 0, nothing is changed, the sender is to be told (icmp_error.h).
  */
 static inline bool inner_decrement_ttl(uint8_t *packet, struct inner *inner)
 {
-	uint16_t stored;
-	uint32_t check;
-
 	if (inner->ttl <= 1)
 		return false;
 	inner->ttl--;
-	if (inner->family == 6) {
+	if (inner->family == 6)
 		packet[7] = inner->ttl;
-		return true;
-	}
-	packet[8] = inner->ttl;
-	/* One less in the high half of a word, so one more in the sum's complement (RFC 1624 3). */
-	memcpy(&stored, packet + 10, 2);
-	check = (uint32_t)stored + htobe16(0x100);
-	stored = (uint16_t)(check + (check >= 0xffff));
-	memcpy(packet + 10, &stored, 2);
+	else
+		inner_decrement_ttl4(packet);
 	return true;
 }
 

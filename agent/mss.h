@@ -19,11 +19,11 @@
  */
 bool mss_clamp(uint8_t *packet, const struct inner *inner, uint32_t mtu);
 
-/* Can a plain packet (struct inner) be one that mss_clamp changes? */
-static inline bool mss_announced(const uint8_t *packet, const struct inner *inner)
+/* Can a plain packet (struct inner) of `total` bytes be one that mss_clamp changes? */
+static inline bool mss_announced(const uint8_t *packet, uint32_t total)
 {
-	return inner->protocol == IPPROTO_TCP &&
-	       (inner->len < inner->payload_off + MSS_TCP_LEN || packet[inner->payload_off + 13] & MSS_TCP_SYN);
+	return packet[9] == IPPROTO_TCP &&
+	       (total < WIRE_IPV4_LEN + MSS_TCP_LEN || packet[WIRE_IPV4_LEN + 13] & MSS_TCP_SYN);
 }
 
 #endif

@@ -178,7 +178,7 @@ static enum drop_reason out_send(struct worker *worker, struct frame *frame, str
 }
 
 /* AH is done at once: what it costs is one pass over the packet by one function. */
-__attribute__((noinline)) static enum drop_reason out_ah(
+static enum drop_reason out_ah(
 	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
 	enum drop_reason reason = ah_seal(&slot->context, frame, inner, worker->now_ns);
@@ -190,7 +190,7 @@ __attribute__((noinline)) static enum drop_reason out_ah(
 }
 
 /* Ready to be sealed: into the bundle. */
-__attribute__((always_inline)) static inline enum drop_reason out_seal(
+static enum drop_reason out_seal(
 	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
 	enum drop_reason reason;
@@ -203,13 +203,6 @@ __attribute__((always_inline)) static inline enum drop_reason out_seal(
 	if (!reason)
 		bundle_add(bundle, frame, slot);
 	return reason;
-}
-
-/* For what is rare. */
-__attribute__((noinline)) static enum drop_reason out_seal_any(
-	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
-{
-	return out_seal(worker, slot, frame, inner);
 }
 
 /* Larger than the tunnel carries: in pieces if the sender allows it (RFC 4301 7), else the sender learns the size (RFC
@@ -232,7 +225,7 @@ static enum drop_reason out_too_big(
 		struct inner piece;
 
 		if (inner_parse(pieces[i].data, pieces[i].len, &piece))
-			reason = out_seal_any(worker, slot, &pieces[i], &piece);
+			reason = out_seal(worker, slot, &pieces[i], &piece);
 		if (reason)
 			worker_drop(worker, &pieces[i], reason);
 	}
@@ -240,8 +233,8 @@ static enum drop_reason out_too_big(
 	return DROP_NONE;
 }
 
-/* Any packet (out_protect). */
-__attribute__((noinline)) static enum drop_reason out_protect_any(
+/* frame->data is the inner IP header, its parse in `inner`; the SA carries packets of up to `mtu` bytes. */
+static enum drop_reason out_protect(
 	struct worker *worker, struct frame *frame, struct inner *inner, struct sa_slot *slot, uint32_t mtu)
 {
 	bool transit = !(frame->meta.flags & META_FROM_HOST), large = inner->len > mtu;
@@ -267,29 +260,11 @@ __attribute__((noinline)) static enum drop_reason out_protect_any(
 		return out_too_big(worker, slot, frame, inner, mtu);
 	if (whole)
 		inner->dont_fragment = false; /* and so the outer packet's is not set by it */
-	return out_seal_any(worker, slot, frame, inner);
-}
-
-/* Is there nothing to be done to the packet but to count its hop? */
-static inline bool out_simple(const struct frame *frame, const struct inner *inner, uint32_t mtu)
-{
-	return inner->plain && inner->len <= mtu && inner->ttl > 1 && !(frame->meta.flags & META_FROM_HOST) &&
-	       !checksum_partial(frame->data, inner) && !mss_announced(frame->data, inner);
-}
-
-/* frame->data is the inner IP header, its parse in `inner`; the SA carries packets of up to `mtu` bytes. */
-static inline enum drop_reason out_protect(
-	struct worker *worker, struct frame *frame, struct inner *inner, struct sa_slot *slot, uint32_t mtu)
-{
-	if (!out_simple(frame, inner, mtu))
-		return out_protect_any(worker, frame, inner, slot, mtu);
-	inner_decrement_ttl(frame->data, inner);
 	return out_seal(worker, slot, frame, inner);
 }
 
 /* Which SA carries the packet's tunnel now, and how much; known then for the packets behind it. */
-__attribute__((noinline)) enum drop_reason out_tunnel(
-	struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel)
+enum drop_reason out_tunnel(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel)
 {
 	enum drop_reason reason;
 	struct sa_slot *slot;
@@ -309,11 +284,11 @@ __attribute__((noinline)) enum drop_reason out_tunnel(
 		return worker_hand_over(worker, frame, owner);
 	worker_touch(worker, slot);
 	mtu = worker_inner_mtu(worker, slot);
-	worker->way_out = (struct worker_way){.slot = slot, .key = tunnel, .mtu = mtu};
-	return out_protect_any(worker, frame, inner, slot, mtu);
+	worker->way_out = (struct worker_way){.slot = slot, .plain = slot->context.plain, .key = tunnel, .mtu = mtu};
+	return out_protect(worker, frame, inner, slot, mtu);
 }
 
-enum drop_reason out_begin(struct worker *worker, struct frame *frame)
+__attribute__((noinline)) static enum drop_reason out_begin_any(struct worker *worker, struct frame *frame)
 {
 	const struct worker_way *way = &worker->way_out;
 	struct inner inner;
@@ -328,7 +303,38 @@ enum drop_reason out_begin(struct worker *worker, struct frame *frame)
 	return out_protect(worker, frame, &inner, way->slot, way->mtu);
 }
 
-enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job)
+/*
+ * What out_begin_any does, by few questions: for a plain packet (struct inner) of the network's, of which nothing is to
+ * be changed but its hops, and a plain SA (struct sa_context). Nearly all are. False: ask; nothing was changed.
+ */
+static inline bool out_begin_plain(struct worker *worker, const struct frame *frame)
+{
+	const struct worker_way *way = &worker->way_out;
+	uint32_t l3_off = frame->meta.l3_off, len, whole_len;
+	uint8_t *packet = frame->data + l3_off;
+	struct bundle *bundle;
+
+	if (!way->plain || way->key != frame->meta.index || frame->meta.flags & META_FROM_HOST || l3_off > frame->len ||
+		!inner_is_plain(packet, frame->len - l3_off, &len) || len > way->mtu || packet[8] <= 1 ||
+		checksum_partial_plain(packet, len) || mss_announced(packet, len))
+		return false;
+	bundle = turn_sealing(worker);
+	whole_len = esp_seal_begin_plain(&way->slot->context, frame, packet, len, IPPROTO_IPIP, packet[1],
+		packet[6] & (WIRE_IPV4_DF >> 8), worker->now_ns, &bundle->jobs[bundle->count]);
+	if (!whole_len)
+		return false;
+	inner_decrement_ttl4(packet);
+	bundle_add_as(bundle, frame, packet - way->slot->context.front_len, whole_len, way->slot);
+	return true;
+}
+
+enum drop_reason out_begin(struct worker *worker, struct frame *frame)
+{
+	return out_begin_plain(worker, frame) ? DROP_NONE : out_begin_any(worker, frame);
+}
+
+static enum drop_reason out_end_any(
+	struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job)
 {
 	enum drop_reason reason = esp_seal_end(&slot->context, frame, job);
 
@@ -336,6 +342,28 @@ enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_s
 		return reason;
 	worker->stat->sealed++;
 	return out_send(worker, frame, slot);
+}
+
+void out_end(
+	struct worker *worker, struct sa_slot *slot, struct frame *frames, const struct esp_job *jobs, uint32_t count)
+{
+	struct forward_way way;
+	bool direct = slot->context.plain && forward_way_init(&way, worker, worker_outer_hop(worker, slot));
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct frame *frame = &frames[i];
+		enum drop_reason reason;
+
+		if (direct && jobs[i].good && frame->len <= slot->mtu_outer &&
+			frame_headroom(frame) >= FORWARD_LINK_MAX) {
+			worker->stat->sealed++;
+			forward_by(worker, &way, frame, frame->data, frame->len);
+			continue;
+		}
+		reason = out_end_any(worker, frame, slot, &jobs[i]);
+		if (reason)
+			worker_drop(worker, frame, reason);
+	}
 }
 
 static enum held_fate out_judge(void *context, uint64_t key, struct frame *frame, bool expired)

@@ -13,8 +13,9 @@ enum drop_reason out_begin(struct worker *worker, struct frame *frame);
 enum drop_reason out_join(struct worker *worker, struct frame *frame);
 /* frame->data is the IP header of a whole packet for `tunnel`, its parse in `inner`. */
 enum drop_reason out_tunnel(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel);
-/* Sealed: on its way to the peer. Fate as in worker.h. */
-enum drop_reason out_end(struct worker *worker, struct frame *frame, struct sa_slot *slot, const struct esp_job *job);
+/* `count` packets of one SA, in their order, whose jobs are done: on their way to the peer, or dropped. */
+void out_end(
+	struct worker *worker, struct sa_slot *slot, struct frame *frames, const struct esp_job *jobs, uint32_t count);
 /* META_DUMMY_OUT: a dummy packet of frame->len bytes. As out_begin, but it waits for nothing. */
 enum drop_reason out_dummy(struct worker *worker, struct frame *frame);
 /* Up to `max` of the dummies that were asked for. Gives how many. */

@@ -23,21 +23,16 @@
 void outer_put6(
 	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t *packet);
 void outer_put_udp(const struct sa_context *ctx, uint8_t *ip, uint32_t len);
-/* DF: the tunnel's, or the packet's. IPv6 counts as not to be fragmented: the sender is told, not the fragments sealed.
- */
-static inline bool outer_df(const struct sa_context *ctx, const struct inner *inner)
+/* An IPv4 header around a packet of this traffic class, which must not be fragmented or may be. IPv6 counts as the
+ * former: its sender is told, not the fragments sealed. */
+static inline void outer_put4(
+	const struct sa_context *ctx, uint8_t *ip, uint32_t len, uint8_t traffic_class, bool dont_fragment)
 {
-	uint8_t df = ctx->tunnel.options.df;
+	uint8_t class = (uint8_t)((traffic_class & ctx->class_keep) | ctx->class_set);
 
-	return df == DF_COPY ? inner->dont_fragment : df == DF_SET;
-}
-
-static inline void outer_put4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner)
-{
-	memcpy(ip, ctx->outer, WIRE_IPV4_LEN);
-	ip[1] = (uint8_t)((inner->traffic_class & ctx->class_keep) | ctx->class_set);
-	wire_put16(ip + 2, len);
-	wire_put16(ip + 6, outer_df(ctx, inner) ? WIRE_IPV4_DF : 0);
+	wire_put32(ip, (uint32_t)WIRE_IPV4_PLAIN << 24 | (uint32_t) class << 16 | (uint16_t)len);
+	wire_put32(ip + 4, (dont_fragment && ctx->df_keep) || ctx->df_set ? WIRE_IPV4_DF : 0);
+	memcpy(ip + 8, ctx->outer + 8, WIRE_IPV4_LEN - 8);
 }
 
 /*
@@ -48,7 +43,7 @@ static inline void outer_put(
 	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t *packet)
 {
 	if (ctx->outer_family == 4)
-		outer_put4(ctx, ip, len, inner);
+		outer_put4(ctx, ip, len, inner->traffic_class, inner->dont_fragment);
 	else
 		outer_put6(ctx, ip, len, inner, packet);
 	if (ctx->sa.flags & SA_UDP_ENCAP)
@@ -60,7 +55,7 @@ static inline void outer_finish4(uint8_t *ip, uint64_t seq)
 	uint16_t id = htobe16((uint16_t)seq), check;
 
 	/* Both fields are still 0: what is written is not read back at once. */
-	check = (uint16_t)~checksum_fold(checksum_add20(ip) + id);
+	check = (uint16_t)~checksum_fold(sum_around(checksum_add20(ip), id));
 	memcpy(ip + 4, &id, sizeof(id));
 	memcpy(ip + 10, &check, sizeof(check));
 }

@@ -95,8 +95,11 @@ void sa_context_derive(struct sa_context *ctx)
 
 	ctx->expires_ns = sa->hard_ns ? sa->hard_ns : UINT64_MAX;
 	ctx->counted = sa->hard_packets || sa->hard_bytes;
-	ctx->plain = sa->mode == SA_TUNNEL && ctx->outer_family == 4 && !(sa->flags & SA_UDP_ENCAP) &&
-		     !ctx->tunnel.options.tfc_pad;
+	ctx->plain = sa->protocol == IPPROTO_ESP && sa->mode == SA_TUNNEL && ctx->outer_family == 4 &&
+		     !(sa->flags & SA_UDP_ENCAP) && !ctx->tunnel.options.tfc_pad;
+	ctx->df_keep = ctx->tunnel.options.df == DF_COPY;
+	ctx->df_set = ctx->tunnel.options.df == DF_SET;
+	ctx->front_len = (uint8_t)(ctx->outer_len + ESP_HEADER_LEN + ctx->suite->iv_len);
 	selector_pair_init(&ctx->selectors, &ctx->tunnel);
 }
 

@@ -36,7 +36,8 @@ struct sa_context {
 	uint64_t dropped_other;
 	uint64_t expires_ns; /* the hard limit by time, UINT64_MAX without one */
 	bool counted;	     /* there is a hard limit by bytes or packets */
-	/* Tunnel mode, IPv4 without UDP outside, nothing to hide lengths: what esp_seal does without asking further. */
+	/* ESP in tunnel mode, IPv4 without UDP outside, nothing to hide lengths: what esp_seal and esp_open do without
+	 * asking further. */
 	bool plain;
 	bool alone; /* no other worker holds a context of this SA: its numbers are taken without an atomic operation */
 
@@ -47,7 +48,10 @@ struct sa_context {
 	/* The tunnel's options, ready to be used: of the inner traffic class these bits go along, those are set. */
 	uint8_t class_keep;
 	uint8_t class_set;
-	uint32_t carries; /* longest packet that the SA carries now, as the worker found out last; 0: unknown */
+	bool df_keep; /* the same of don't-fragment */
+	bool df_set;
+	uint8_t front_len; /* bytes before the text: outer_len, ESP header, IV */
+	uint32_t carries;  /* longest packet that the SA carries now, as the worker found out last; 0: unknown */
 	struct selector_pair selectors; /* of the tunnel, ready to be asked */
 
 	struct sa sa;	      /* as read, without its keys */

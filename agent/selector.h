@@ -29,15 +29,11 @@ void selector_pair_init(struct selector_pair *pair, const struct tunnel *tunnel)
 
 /* A packet that came out of the tunnel: destination is local, source is remote. */
 bool selector_match_in(const struct tunnel *tunnel, const struct inner *inner);
-/* The same, asking first what was made of the tunnel by selector_pair_init. */
-static inline bool selector_pair_match_in(
-	const struct selector_pair *pair, const struct tunnel *tunnel, const struct inner *inner)
+/* Such an IPv4 packet, by what selector_pair_init made of the tunnel. False: perhaps, ask selector_match_in. */
+static inline bool selector_pair_match4(const struct selector_pair *pair, const uint8_t *packet)
 {
-	if (inner->family == 4 && pair->family == 4 &&
-		wire_get32(inner->destination) - pair->local_first <= pair->local_span &&
-		wire_get32(inner->source) - pair->remote_first <= pair->remote_span)
-		return true;
-	return selector_match_in(tunnel, inner);
+	return pair->family == 4 && wire_get32(packet + 16) - pair->local_first <= pair->local_span &&
+	       wire_get32(packet + 12) - pair->remote_first <= pair->remote_span;
 }
 /* A packet that is to go into it: source is local, destination is remote. */
 bool selector_match_out(const struct tunnel *tunnel, const struct inner *inner);

@@ -38,10 +38,10 @@ static uint32_t gcm_salt(const struct esp_cipher *cipher)
 
 /* The additional data stand in the packet, but for the high half of an extended sequence number. */
 static const uint8_t *gcm_aad(
-	uint8_t aad[ESP_AAD_MAX], const struct esp_cipher *cipher, const struct esp_job *job, uint32_t *len)
+	uint8_t aad[ESP_AAD_MAX], bool esn, const struct esp_cipher *cipher, const struct esp_job *job, uint32_t *len)
 {
 	*len = ESP_HEADER_LEN;
-	if (!cipher->esn)
+	if (!esn)
 		return job->esp;
 	*len = esp_aad(aad, cipher, job->esp, job->seq);
 	return aad;
@@ -69,35 +69,31 @@ static uint32_t gcm_run(const struct esp_job *jobs, uint32_t count)
 	return run;
 }
 
-static void gcm_put_iv(struct esp_job *job)
-{
-	if (job->cipher->suite->iv_len)
-		esp_put_count(job->esp + ESP_HEADER_LEN, job->seq);
-}
-
 /* IVs are written some packets ahead: with the additional data the library loads bytes of the IV behind them, and would
  * wait for these to leave the processor's store buffer. */
 #define IV_AHEAD 2u
 
+/* What the loops below ask for every packet stands in variables of theirs: the packets' bytes could be anywhere. */
 static uint32_t gcm_seal_run(struct esp_job *jobs, uint32_t count)
 {
 	const struct esp_cipher *cipher = jobs->cipher;
 	const struct mb_gcm *gcm = cipher->state;
 	const struct esp_suite *suite = cipher->suite;
-	uint32_t salt = gcm_salt(cipher), icv_len = suite->icv_len, aad_len, run = gcm_run(jobs, count);
+	uint32_t salt = gcm_salt(cipher), iv_len = suite->iv_len, icv_len = suite->icv_len, aad_len,
+		 run = gcm_run(jobs, count);
 	struct gcm_context_data scratch;
 	uint8_t extended[ESP_AAD_MAX];
+	bool esn = cipher->esn;
 
-	for (uint32_t i = 0; i < run && i < IV_AHEAD; i++)
-		gcm_put_iv(&jobs[i]);
-	for (uint32_t i = 0; i < run; i++) {
-		struct esp_job *job = &jobs[i];
-		uint8_t *text = job->esp + ESP_HEADER_LEN + suite->iv_len;
+	for (uint32_t i = 0; iv_len && i < run && i < IV_AHEAD; i++)
+		esp_put_count(jobs[i].esp + ESP_HEADER_LEN, jobs[i].seq);
+	for (struct esp_job *job = jobs, *end = jobs + run; job < end; job++) {
+		uint8_t *text = job->esp + ESP_HEADER_LEN + iv_len;
 		nonce_words nonce = gcm_nonce(salt, htobe64(job->seq));
-		const uint8_t *aad = gcm_aad(extended, cipher, job, &aad_len);
+		const uint8_t *aad = gcm_aad(extended, esn, cipher, job, &aad_len);
 
-		if (i + IV_AHEAD < run)
-			gcm_put_iv(&jobs[i + IV_AHEAD]);
+		if (iv_len && job + IV_AHEAD < end)
+			esp_put_count(job[IV_AHEAD].esp + ESP_HEADER_LEN, job[IV_AHEAD].seq);
 		gcm->cipher(&gcm->keys, &scratch, text, text, job->text_len, (const uint8_t *)&nonce, aad, aad_len,
 			text + job->text_len, icv_len);
 		job->good = true;
@@ -114,12 +110,12 @@ static uint32_t gcm_open_run(struct esp_job *jobs, uint32_t count)
 		 run = gcm_run(jobs, count);
 	uint8_t extended[ESP_AAD_MAX], tag[GCM_TAG_LEN];
 	struct gcm_context_data scratch;
+	bool esn = cipher->esn;
 
-	for (uint32_t i = 0; i < run; i++) {
-		struct esp_job *job = &jobs[i];
+	for (struct esp_job *job = jobs, *end = jobs + run; job < end; job++) {
 		uint8_t *text = job->esp + ESP_HEADER_LEN + iv_len;
 		uint64_t iv = htobe64(job->seq); /* implicit (RFC 8750 4) */
-		const uint8_t *aad = gcm_aad(extended, cipher, job, &aad_len);
+		const uint8_t *aad = gcm_aad(extended, esn, cipher, job, &aad_len);
 		nonce_words nonce;
 
 		if (iv_len)

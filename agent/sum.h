@@ -17,7 +17,15 @@ static inline uint16_t checksum_fold(uint64_t sum)
 	half += half >> 16 | half << 16;
 	return (uint16_t)(half >> 16);
 }
-static inline uint64_t sum_word(const uint8_t *at)
+
+/* The carry out of the top comes back in at the bottom. */
+static inline uint64_t sum_around(uint64_t sum, uint64_t word)
+{
+	sum += word;
+	return sum + (sum < word);
+}
+
+static inline uint64_t sum_word32(const uint8_t *at)
 {
 	uint32_t word;
 
@@ -25,11 +33,18 @@ static inline uint64_t sum_word(const uint8_t *at)
 	return word;
 }
 
-/* The sum of an IPv4 header without options. Word by word: as an array it would go over the stack. */
+static inline uint64_t sum_word64(const uint8_t *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+/* The sum of an IPv4 header without options. */
 static inline uint64_t checksum_add20(const uint8_t *header)
 {
-	return sum_word(header) + sum_word(header + 4) + sum_word(header + 8) + sum_word(header + 12) +
-	       sum_word(header + 16);
+	return sum_around(sum_around(sum_word64(header), sum_word64(header + 8)), sum_word32(header + 16));
 }
 
 #endif

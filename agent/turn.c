@@ -2,7 +2,6 @@
 #include "agent/turn.h"
 
 #include "agent/base/clock.h"
-#include "agent/esp_open.h"
 #include "agent/esp_seal.h"
 #include "agent/forward.h"
 #include "agent/in.h"
@@ -41,30 +40,21 @@ static void turn_number(struct worker *worker, struct bundle *bundle)
 /* The packets from `first` on, whose jobs are done, end. */
 static void turn_end_sealed(struct worker *worker, struct bundle *bundle, uint32_t first, uint32_t end)
 {
-	for (uint32_t i = first; i < end; i++) {
-		enum drop_reason reason = out_end(worker, &bundle->frames[i], bundle->slots[i], &bundle->jobs[i]);
+	uint32_t run;
 
-		if (reason)
-			worker_drop(worker, &bundle->frames[i], reason);
+	for (; first < end; first += run) {
+		run = bundle_run(bundle, first, end);
+		out_end(worker, bundle->slots[first], &bundle->frames[first], &bundle->jobs[first], run);
 	}
 }
 
-static void turn_end_opened(struct worker *worker, struct bundle *bundle, uint32_t from, uint32_t end)
+static void turn_end_opened(struct worker *worker, struct bundle *bundle, uint32_t first, uint32_t end)
 {
 	uint32_t run;
 
-	for (uint32_t first = from; first < end; first += run) {
+	for (; first < end; first += run) {
 		run = bundle_run(bundle, first, end);
-		esp_open_mark(&bundle->slots[first]->context, &bundle->frames[first], &bundle->jobs[first],
-			&bundle->reasons[first], run);
-	}
-	for (uint32_t i = from; i < end; i++) {
-		enum drop_reason reason = bundle->reasons[i];
-
-		if (!reason)
-			reason = in_end(worker, &bundle->frames[i], bundle->slots[i], &bundle->jobs[i]);
-		if (reason)
-			worker_drop(worker, &bundle->frames[i], reason);
+		in_end(worker, bundle->slots[first], &bundle->frames[first], &bundle->jobs[first], run);
 	}
 }
 
@@ -130,7 +120,7 @@ struct bundle *turn_opening(struct worker *worker)
 /* Every packet of a batch begins. */
 static void turn_begin(struct worker *worker, struct frame *frames, uint32_t count)
 {
-	worker->way_out.slot = worker->way_in.slot = NULL;
+	worker->way_out = worker->way_in = (struct worker_way){0};
 	for (uint32_t i = 0; i < count && i < PREFETCH_AHEAD; i++)
 		__builtin_prefetch(frames[i].data);
 	for (uint32_t i = 0; i < count; i++) {

@@ -9,6 +9,7 @@
 
 #define WIRE_IPV4_LEN	   20u /* without options */
 #define WIRE_IPV4_LEN_MAX  60u
+#define WIRE_IPV4_PLAIN	   0x45u /* version and header length without options */
 #define WIRE_IPV6_LEN	   40u
 #define WIRE_UDP_LEN	   8u
 #define WIRE_EXTENSION_LEN 8u /* the shortest, and the unit of their lengths (RFC 8200 4) */
@@ -46,8 +47,9 @@ static inline void wire_put16(uint8_t *at, uint32_t value)
 
 static inline void wire_put32(uint8_t *at, uint32_t value)
 {
-	wire_put16(at, value >> 16);
-	wire_put16(at + 2, value);
+	uint32_t wire = htobe32(value);
+
+	memcpy(at, &wire, sizeof(wire));
 }
 
 #endif

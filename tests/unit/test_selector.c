@@ -47,7 +47,7 @@ static void test_pair_is_the_tunnel(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 200000; i++) {
-		uint8_t source[16] = {0}, destination[16] = {0};
+		uint8_t packet[40] = {0}, *source = packet + 12, *destination = packet + 16;
 		struct inner inner = {.family = lab_random(&random) % 8 ? 4 : 6,
 			.protocol = lab_random(&random) % 2 ? 17 : 6,
 			.ports_known = lab_random(&random) % 4,
@@ -57,14 +57,18 @@ static void test_pair_is_the_tunnel(void **state)
 			.destination = destination};
 		struct selector_pair pair;
 		struct tunnel tunnel;
-		bool whole;
+		bool whole, pair_fits;
 
 		random_tunnel(&random, &tunnel);
 		wire_put32(source, (uint32_t)lab_random(&random) % 17);
 		wire_put32(destination, (uint32_t)lab_random(&random) % 17);
 		selector_pair_init(&pair, &tunnel);
 		whole = selector_match_in(&tunnel, &inner);
-		assert_int_equal(selector_pair_match_in(&pair, &tunnel, &inner), whole);
+		/* It never lets in what the tunnel does not, and without a second selector it is as good. */
+		pair_fits = inner.family == 4 && selector_pair_match4(&pair, packet);
+		assert_true(whole || !pair_fits);
+		if (inner.family == 4 && pair.family && tunnel.local_count == 1 && tunnel.remote_count == 1)
+			assert_int_equal(pair_fits, whole);
 		fits += whole;
 		simple += pair.family != 0;
 	}
