@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AES-256-GCM by intel-ipsec-mb alone: what ESP needs of the library, nothing else. Each burst seals or opens
- * RAW_BURST buffers of a UMEM chunk's size that stay warm in the cache like a worker's. */
+ * RAW_BURST buffers of a UMEM chunk's size that stay warm in the cache like a worker's, with text and tag where a
+ * worker has them: the library's loads cross cache lines there, which costs 4 ns of 1400 bytes. */
 #ifndef ESPALIER_TOOLS_BENCH_RAW_GCM_H
 #define ESPALIER_TOOLS_BENCH_RAW_GCM_H
 
@@ -17,7 +18,7 @@
 #define RAW_IV	   12u
 #define RAW_AAD	   8u
 #define RAW_TAG	   16u
-#define RAW_OFFSET FRAME_HEADROOM /* of the text in its chunk */
+#define RAW_OFFSET (FRAME_HEADROOM + sizeof(struct packet_meta) + 14u) /* of the text in its chunk: behind Ethernet */
 
 struct raw_gcm {
 	const IMB_MGR *library;
@@ -25,7 +26,6 @@ struct raw_gcm {
 	uint8_t *area; /* RAW_BURST chunks */
 	uint64_t counter;
 	uint8_t ivs[RAW_BURST][16];
-	uint8_t tags[RAW_BURST][RAW_TAG];
 };
 
 /* False: no memory, or the library does not run on this processor. */
@@ -73,7 +73,7 @@ static inline void raw_gcm_seal(struct raw_gcm *raw, uint32_t len)
 		uint8_t *text = raw_gcm_text(raw, i);
 
 		IMB_AES256_GCM_ENC(raw->library, raw->key, &context, text, text, len, raw->ivs[i], text - RAW_AAD,
-			RAW_AAD, raw->tags[i], RAW_TAG);
+			RAW_AAD, text + len, RAW_TAG);
 	}
 }
 
@@ -89,7 +89,7 @@ static inline bool raw_gcm_open(struct raw_gcm *raw, uint32_t len)
 
 		IMB_AES256_GCM_DEC(raw->library, raw->key, &context, text, text, len, raw->ivs[i], text - RAW_AAD,
 			RAW_AAD, tag, RAW_TAG);
-		good &= memcmp(tag, raw->tags[i], RAW_TAG) == 0;
+		good &= memcmp(tag, text + len, RAW_TAG) == 0;
 	}
 	return good;
 }
