@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scene: a Site with both ends running, as most tests want it. When a test fails inside, the ends' logs are printed."""
 
+import time
 from contextlib import contextmanager
 
 from . import topology as at, traffic
@@ -11,6 +12,8 @@ from .shell import Failed, run, wait_until
 from .topology import Site
 from .tunnel import pair
 from .uml import Uml
+
+STRETCH = 8  # a busy machine may be so much slower than expected
 
 UML_ADDRESSES = [f"{address}/{at.LENGTH['wan'][version]}" for version, address in at.WAN_B.items()]
 
@@ -47,15 +50,18 @@ class Scene:
 
     def under_traffic(self, count, seconds, *steps, sizes=traffic.SIZES, early=False):
         """
-        Call `steps` while `count` pings of mixed sizes run; each must fall into the traffic. The Pings. `early`: none
-        are sent after the last step.
+        Call `steps` while pings of mixed sizes run, `count` of them in `seconds`, and as many more as the steps take
+        time. The Pings. `early`: none are sent after the last step.
         """
-        pinger = traffic.Pinger(self.client, at.SERVER[4], count, seconds, sizes)
+        pinger = traffic.Pinger(self.client, at.SERVER[4], count * STRETCH, seconds * STRETCH, sizes)
+        enough = time.monotonic() + seconds
         for step in steps:
             wait_until("pings run", pinger.running)
             step()
             assert pinger.running(), f"the pings were over before {step} was"
-        return pinger.end() if early else pinger.finish()
+        if not early:
+            wait_until("there were enough pings", lambda: time.monotonic() >= enough, seconds + 10)
+        return pinger.end()
 
 
 @contextmanager
