@@ -14,6 +14,7 @@
 struct ah_place {
 	uint32_t off;
 	uint32_t len;
+	uint64_t seq;
 };
 
 static bool fits(const struct sa_context *ctx, const struct frame *frame, uint32_t before)
@@ -39,9 +40,11 @@ static enum drop_reason tunnel_begin(
 	place->off = ctx->outer_len;
 	if (!fits(ctx, frame, place->len + place->off))
 		return DROP_TOO_BIG;
+	if (!sequence_take(ctx, &place->seq))
+		return DROP_SEQ_EXHAUSTED;
 	put_ah(frame_push(frame, place->len), ctx, place->len, next_header);
 	frame_push(frame, ctx->outer_len);
-	outer_put(ctx, frame->data, frame->len, inner, packet);
+	outer_put(ctx, frame->data, frame->len, inner, packet, place->seq);
 	return DROP_NONE;
 }
 
@@ -60,6 +63,8 @@ static enum drop_reason transport_begin(
 	place->len = ah_len(ctx->suite, inner->family);
 	if (!fits(ctx, frame, place->len))
 		return DROP_TOO_BIG;
+	if (!sequence_take(ctx, &place->seq))
+		return DROP_SEQ_EXHAUSTED;
 	skipped = transport_skip_fragment(frame->data, &between);
 	frame_pull(frame, skipped);
 	place->off = between.header_len;
@@ -76,16 +81,10 @@ static enum drop_reason finish(struct sa_context *ctx, struct frame *frame, cons
 	const struct esp_suite *suite = ctx->suite;
 	uint8_t icv[ESP_ICV_MAX], iv[ESP_IV_MAX], *ah = frame->data + place->off;
 	enum drop_reason failed;
-	uint32_t one = 1;
-	uint64_t seq = sequence_take(ctx, &one) + 1;
 
-	if (!one)
-		return DROP_SEQ_EXHAUSTED;
-	wire_put32(ah + AH_SEQ_OFF, (uint32_t)seq);
-	if (ctx->outer_family == 4 && ctx->sa.mode == SA_TUNNEL)
-		outer_finish4(frame->data, seq);
-	esp_cipher_mac_iv(&ctx->cipher, seq, iv);
-	if (!ah_icv(ctx, frame->data, frame->len, place->off, seq, suite->iv_len ? iv : NULL, icv, &failed))
+	wire_put32(ah + AH_SEQ_OFF, (uint32_t)place->seq);
+	esp_cipher_mac_iv(&ctx->cipher, place->seq, iv);
+	if (!ah_icv(ctx, frame->data, frame->len, place->off, place->seq, suite->iv_len ? iv : NULL, icv, &failed))
 		return failed;
 	memcpy(ah + AH_FIXED_LEN, iv, suite->iv_len);
 	memcpy(ah + AH_FIXED_LEN + suite->iv_len, icv, suite->icv_len);

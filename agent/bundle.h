@@ -18,8 +18,7 @@
 
 struct bundle {
 	uint32_t count;
-	uint32_t numbered; /* when sealing: so many, from the first on, have their sequence numbers */
-	uint32_t lent;	   /* so many jobs, from the first on, are published for others (loan.h) */
+	uint32_t lent; /* so many jobs, from the first on, are published for others (loan.h) */
 	struct frame frames[BUNDLE_MAX];
 	struct sa_slot *slots[BUNDLE_MAX];
 	struct esp_job jobs[BUNDLE_MAX];
@@ -50,14 +49,6 @@ static inline void bundle_add_as(
 static inline void bundle_add(struct bundle *bundle, const struct frame *frame, struct sa_slot *slot)
 {
 	bundle_add_as(bundle, frame, frame->data, frame->len, slot);
-}
-
-/* Move `count` begun packets down to index `to`, over some that died. */
-static inline void bundle_move(struct bundle *bundle, uint32_t to, uint32_t from, uint32_t count)
-{
-	memmove(&bundle->frames[to], &bundle->frames[from], count * sizeof(bundle->frames[0]));
-	memmove(&bundle->slots[to], &bundle->slots[from], count * sizeof(bundle->slots[0]));
-	memmove(&bundle->jobs[to], &bundle->jobs[from], count * sizeof(bundle->jobs[0]));
 }
 
 #endif

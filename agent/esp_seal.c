@@ -61,6 +61,8 @@ static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame
 
 	if (!fits(ctx, frame, len, before, tfc, &padding))
 		return DROP_TOO_BIG;
+	if (!sequence_take(ctx, &job->seq))
+		return DROP_SEQ_EXHAUSTED;
 	if (tfc) {
 		memset(packet + len, 0, tfc);
 		len += tfc;
@@ -70,7 +72,7 @@ static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame
 	esp_seal_job(ctx, job, packet - ESP_HEADER_LEN - suite->iv_len, len);
 	frame->data = packet - before;
 	frame->len = before + len + suite->icv_len;
-	outer_put(ctx, frame->data, frame->len, inner, packet);
+	outer_put(ctx, frame->data, frame->len, inner, packet, job->seq);
 	return DROP_NONE;
 }
 
@@ -93,6 +95,8 @@ static enum drop_reason transport_begin(
 	payload_len = inner->len - place.header_len;
 	if (!fits(ctx, frame, payload_len, before, 0, &padding))
 		return DROP_TOO_BIG;
+	if (!sequence_take(ctx, &job->seq))
+		return DROP_SEQ_EXHAUSTED;
 	put_trailer(frame->data + frame->len, padding, place.protocol);
 	frame->len += padding + ESP_TRAILER_LEN;
 	frame_push(frame, before);
@@ -147,30 +151,8 @@ enum drop_reason esp_seal_dummy_begin(struct sa_context *ctx, struct frame *fram
 		sa_context_count_drop(ctx, reason);
 		return reason;
 	}
-	if (ctx->sa.mode == SA_TRANSPORT && ctx->outer_family == 4) {
-		/* esp_seal_end leaves this header to the sender: it needs no identification (RFC 6864 4.1). */
-		wire_put16(frame->data + 6, WIRE_IPV4_DF);
-		outer_finish4(frame->data, 0);
-	}
 	esp_seal_count(ctx, none.len, now_ns);
 	return DROP_NONE;
-}
-
-uint32_t esp_seal_number(struct sa_context *ctx, struct esp_job *jobs, uint32_t count)
-{
-	bool ipv4 = ctx->outer_family == 4 && ctx->sa.mode == SA_TUNNEL;
-	uint32_t numbered = count;
-	uint64_t seq = sequence_take(ctx, &numbered);
-
-	for (uint32_t i = 0; i < numbered; i++) {
-		jobs[i].seq = ++seq;
-		wire_put32(jobs[i].esp + 4, (uint32_t)seq);
-		if (ipv4)
-			outer_finish4(jobs[i].esp - ctx->outer_len, seq);
-	}
-	for (uint32_t i = numbered; i < count; i++)
-		sa_context_count_drop(ctx, DROP_SEQ_EXHAUSTED);
-	return numbered;
 }
 
 /* In IPv6 a receiver may refuse 0 (RFC 8200 8.1). */
@@ -204,8 +186,6 @@ enum drop_reason esp_seal(struct sa_context *ctx, struct frame *frame, const str
 
 	if (reason != DROP_NONE)
 		return reason;
-	if (!esp_seal_number(ctx, &job, 1))
-		return DROP_SEQ_EXHAUSTED;
 	esp_jobs_seal(&job, 1);
 	return esp_seal_end(ctx, frame, &job);
 }

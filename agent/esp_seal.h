@@ -7,6 +7,8 @@
 #include "agent/inner.h"
 #include "agent/outer.h"
 #include "agent/sa_context.h"
+#include "agent/sequence.h"
+#include "agent/wire.h"
 
 #include <endian.h>
 #include <netinet/in.h>
@@ -16,16 +18,18 @@
 #define ESP_TRAILER_WORD 8u
 
 /*
- * A packet is sealed in four steps, so that the ciphers of many packets are done at once (suite.h): begin, number, the
- * job itself (esp_jobs_seal), end. Begun packets of one SA are numbered and ended in the order in which they began.
+ * A packet is sealed in three steps, so that the ciphers of many packets are done at once (suite.h): begin, the job
+ * itself (esp_jobs_seal), end. Packets of one SA are ended in the order in which they began, which is that of their
+ * numbers.
  *
  * begin: on entry frame->data is the inner IP header and `inner` its parse; bytes of the frame behind inner->len are
  * cut off. On DROP_NONE frame->data is the outer IP header, frame->len the whole packet (only the link header is
  * missing: >= FRAME_HEADROOM - 100 bytes are left for it if the frame began with FRAME_HEADROOM), the packet is counted
- * as the SA's and `job` is filled but for its number. `inner` is dead then. On any other reason the frame's bytes are
- * undefined and the SA has counted it. TTL, MSS, partial checksums and MTU are the worker's business, before; `now_ns`
- * is for lifetimes. DROP_SA_EXPIRED, DROP_TOO_BIG (no room in the frame); in transport mode DROP_FRAGMENT_TRANSPORT
- * and, for another destination than the SA's peer, DROP_SELECTOR_MISMATCH.
+ * as the SA's, it has its sequence number (sequence.h) and `job` is filled. `inner` is dead then. On any other reason
+ * the frame's bytes are undefined and the SA has counted it. TTL, MSS, partial checksums and MTU are the worker's
+ * business, before; `now_ns` is for lifetimes. DROP_SA_EXPIRED, DROP_SEQ_EXHAUSTED (RFC 4303 3.3.3), DROP_TOO_BIG (no
+ * room in the frame); in transport mode DROP_FRAGMENT_TRANSPORT and, for another destination than the SA's peer,
+ * DROP_SELECTOR_MISMATCH.
  */
 static inline enum drop_reason esp_seal_begin(
 	struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns, struct esp_job *job);
@@ -35,18 +39,11 @@ static inline enum drop_reason esp_seal_begin(
  */
 enum drop_reason esp_seal_dummy_begin(
 	struct sa_context *ctx, struct frame *frame, uint64_t now_ns, struct esp_job *job);
-/*
- * Take the next `count` sequence numbers of the SA for these jobs, with one operation on run->out_seq, so several
- * workers may seal for one SA (each with its own context), and write what depends on them but for the job's own.
- * Gives how many jobs got one, from the first on; the others must not be sealed and are counted as DROP_SEQ_EXHAUSTED
- * (RFC 4303 3.3.3).
- */
-uint32_t esp_seal_number(struct sa_context *ctx, struct esp_job *jobs, uint32_t count);
 /* After the job: what depends on its ciphertext. Not needed for a job that is good, of an SA that is plain (struct
  * sa_context). DROP_CRYPTO_ERROR. */
 enum drop_reason esp_seal_end(struct sa_context *ctx, struct frame *frame, const struct esp_job *job);
 
-/* All four for one packet. */
+/* All three for one packet. */
 enum drop_reason esp_seal(struct sa_context *ctx, struct frame *frame, const struct inner *inner, uint64_t now_ns);
 
 /* ---- for esp_seal_begin -------------------------------------------------------------------------------------- */
@@ -73,6 +70,7 @@ static inline void esp_seal_job(struct sa_context *ctx, struct esp_job *job, uin
 	job->text_len = text_len;
 	job->esp = esp;
 	memcpy(esp, &ctx->sa.spi, 4);
+	wire_put32(esp + 4, (uint32_t)job->seq);
 }
 
 /* Counted when the packet begins and not at the end, so that a hard limit holds within a bundle. */
@@ -99,10 +97,11 @@ __attribute__((always_inline)) static inline uint32_t esp_seal_begin_plain(struc
 	uint8_t *ip = packet - front_len;
 
 	if (padding > ESP_TRAILER_WORD - ESP_TRAILER_LEN || at < front_len ||
-		at - front_len + whole_len > frame->size || sa_context_expired(ctx, now_ns))
+		at - front_len + whole_len > frame->size || sa_context_expired(ctx, now_ns) ||
+		!sequence_take(ctx, &job->seq))
 		return 0;
 	esp_seal_trailer(packet + len, padding, next_header);
-	outer_put4(ctx, ip, whole_len, traffic_class, dont_fragment);
+	outer_put4(ctx, ip, whole_len, traffic_class, dont_fragment, job->seq);
 	esp_seal_job(ctx, job, ip + WIRE_IPV4_LEN, text_len);
 	esp_seal_count(ctx, len, now_ns);
 	return whole_len;

@@ -23,41 +23,40 @@
 void outer_put6(
 	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t *packet);
 void outer_put_udp(const struct sa_context *ctx, uint8_t *ip, uint32_t len);
-/* An IPv4 header around a packet of this traffic class, which must not be fragmented or may be. IPv6 counts as the
- * former: its sender is told, not the fragments sealed. */
-static inline void outer_put4(
-	const struct sa_context *ctx, uint8_t *ip, uint32_t len, uint8_t traffic_class, bool dont_fragment)
+/*
+ * An IPv4 header around a packet of this traffic class, which must not be fragmented or may be. IPv6 counts as the
+ * former: its sender is told, not the fragments sealed. What may be cut on its way has an identification of its own
+ * among all packets to that address; what may not has one only so that it looks like any other (RFC 6864 4.1).
+ */
+static inline void outer_put4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, uint8_t traffic_class,
+	bool dont_fragment, uint64_t seq)
 {
 	uint8_t class = (uint8_t)((traffic_class & ctx->class_keep) | ctx->class_set);
+	bool df = (dont_fragment && ctx->df_keep) || ctx->df_set;
+	uint16_t id = df || !ctx->ids ? (uint16_t)seq : ++*ctx->ids, check;
+	uint32_t first = htobe32((uint32_t)WIRE_IPV4_PLAIN << 24 | (uint32_t) class << 16 | (uint16_t)len);
+	uint32_t second = htobe32((uint32_t)id << 16 | (df ? WIRE_IPV4_DF : 0));
 
-	wire_put32(ip, (uint32_t)WIRE_IPV4_PLAIN << 24 | (uint32_t) class << 16 | (uint16_t)len);
-	wire_put32(ip + 4, (dont_fragment && ctx->df_keep) || ctx->df_set ? WIRE_IPV4_DF : 0);
+	check = (uint16_t)~checksum_fold(ctx->outer_sum + first + second);
+	memcpy(ip, &first, sizeof(first));
+	memcpy(ip + 4, &second, sizeof(second));
 	memcpy(ip + 8, ctx->outer + 8, WIRE_IPV4_LEN - 8);
+	memcpy(ip + 10, &check, sizeof(check));
 }
 
 /*
- * Write the SA's outer headers at `ip`, of a packet of `len` bytes with them, around the packet at `packet`. In IPv4
- * identification and checksum are missing (outer_finish4), in UDP the checksum, which stays 0 in IPv4 (RFC 3948 2.1).
+ * Write the SA's outer headers at `ip`, of a packet of `len` bytes with them and with number `seq`, around the packet
+ * at `packet`. In UDP the checksum is missing, which stays 0 in IPv4 (RFC 3948 2.1).
  */
-static inline void outer_put(
-	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t *packet)
+static inline void outer_put(const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner,
+	const uint8_t *packet, uint64_t seq)
 {
 	if (ctx->outer_family == 4)
-		outer_put4(ctx, ip, len, inner->traffic_class, inner->dont_fragment);
+		outer_put4(ctx, ip, len, inner->traffic_class, inner->dont_fragment, seq);
 	else
 		outer_put6(ctx, ip, len, inner, packet);
 	if (ctx->sa.flags & SA_UDP_ENCAP)
 		outer_put_udp(ctx, ip, len);
-}
-/* The identification, which differs from packet to packet as long as RFC 6864 asks for it, and the checksum. */
-static inline void outer_finish4(uint8_t *ip, uint64_t seq)
-{
-	uint16_t id = htobe16((uint16_t)seq), check;
-
-	/* Both fields are still 0: what is written is not read back at once. */
-	check = (uint16_t)~checksum_fold(sum_around(checksum_add20(ip), id));
-	memcpy(ip + 4, &id, sizeof(id));
-	memcpy(ip + 10, &check, sizeof(check));
 }
 
 /*

@@ -5,6 +5,7 @@
 #include "agent/base/secret.h"
 #include "agent/lifetime.h"
 #include "agent/replay.h"
+#include "agent/sum.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -95,10 +96,12 @@ void sa_context_derive(struct sa_context *ctx)
 
 	ctx->expires_ns = sa->hard_ns ? sa->hard_ns : UINT64_MAX;
 	ctx->counted = sa->hard_packets || sa->hard_bytes;
+	ctx->seq_last = sa->flags & SA_ESN ? UINT64_MAX : UINT32_MAX;
 	ctx->plain = sa->protocol == IPPROTO_ESP && sa->mode == SA_TUNNEL && ctx->outer_family == 4 &&
 		     !(sa->flags & SA_UDP_ENCAP) && !ctx->tunnel.options.tfc_pad;
 	ctx->df_keep = ctx->tunnel.options.df == DF_COPY;
 	ctx->df_set = ctx->tunnel.options.df == DF_SET;
+	ctx->outer_sum = checksum_fold(sum_around(sum_word64(ctx->outer + 12), sum_word32(ctx->outer + 8)));
 	ctx->front_len = (uint8_t)(ctx->outer_len + ESP_HEADER_LEN + ctx->suite->iv_len);
 	selector_pair_init(&ctx->selectors, &ctx->tunnel);
 }

@@ -39,7 +39,12 @@ struct sa_context {
 	/* ESP in tunnel mode, IPv4 without UDP outside, nothing to hide lengths: what esp_seal and esp_open do without
 	 * asking further. */
 	bool plain;
-	bool alone; /* no other worker holds a context of this SA: its numbers are taken without an atomic operation */
+	uint64_t seq_last; /* the last number that a packet may have: 2^32 - 1, with ESN 2^64 - 1 */
+	/*
+	 * Identifications of the IPv4 packets that may be cut on their way (RFC 6864 4): one row of numbers for all SAs
+	 * of the worker. Borrowed, set by it after init; NULL: the sequence number serves.
+	 */
+	uint16_t *ids;
 
 	uint8_t outer_family;		  /* 4 or 6 */
 	uint8_t outer_len;		  /* bytes before the ESP header: IP, and UDP if encapsulated */
@@ -50,8 +55,9 @@ struct sa_context {
 	uint8_t class_set;
 	bool df_keep; /* the same of don't-fragment */
 	bool df_set;
-	uint8_t front_len; /* bytes before the text: outer_len, ESP header, IV */
-	uint32_t carries;  /* longest packet that the SA carries now, as the worker found out last; 0: unknown */
+	uint16_t outer_sum; /* of an IPv4 template, but for its first 8 bytes (sum.h) */
+	uint8_t front_len;  /* bytes before the text: outer_len, ESP header, IV */
+	uint32_t carries;   /* longest packet that the SA carries now, as the worker found out last; 0: unknown */
 	struct selector_pair selectors; /* of the tunnel, ready to be asked */
 
 	struct sa sa;	      /* as read, without its keys */

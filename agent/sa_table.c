@@ -103,7 +103,7 @@ static struct sa_slot *sa_table_make(struct sa_table *table, uint32_t index)
 	secret_wipe(&sa, sizeof(sa));
 	if (!slot)
 		return NULL;
-	slot->context.alone = !table->replay_locks;
+	slot->context.ids = &table->ids;
 	if (table->replay_locks)
 		slot->context.replay_lock = &table->replay_locks[index];
 	table->slots[index] = slot;

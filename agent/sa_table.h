@@ -40,6 +40,7 @@ struct sa_table {
 	struct sa_slot **slots;	   /* by SA index; NULL: no context yet */
 	uint32_t swept;		   /* where the next sweep goes on */
 	uint32_t used_end;	   /* no slot from here on was ever used */
+	uint16_t ids;		   /* the last identification of an outer IPv4 packet (struct sa_context) */
 	struct sa_slot *dropped;   /* no longer found, but packets that have begun may still need them */
 };
 

@@ -28,20 +28,3 @@ enum drop_reason sequence_check_any(const struct sa_context *ctx, uint32_t low, 
 				      : low;
 	return *seq == UINT64_MAX ? DROP_REPLAY_OLD : replay_check(run, bits, *seq);
 }
-
-uint64_t sequence_take(struct sa_context *ctx, uint32_t *count)
-{
-	uint64_t last = ctx->sa.flags & SA_ESN ? UINT64_MAX : UINT32_MAX;
-	__u64 taken = __atomic_load_n(&ctx->run->out_seq, __ATOMIC_RELAXED);
-	uint32_t wanted = *count;
-
-	do {
-		*count = taken >= last ? 0 : last - taken < wanted ? (uint32_t)(last - taken) : wanted;
-		if (ctx->alone) {
-			__atomic_store_n(&ctx->run->out_seq, taken + *count, __ATOMIC_RELAXED);
-			return taken;
-		}
-	} while (!__atomic_compare_exchange_n(
-		&ctx->run->out_seq, &taken, taken + *count, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	return taken;
-}

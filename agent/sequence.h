@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sequence numbers of one SA, which several workers may carry at once: taken when sealing, judged when opening. */
+/* Sequence numbers of one SA: taken by the one worker that seals for it, judged by all that open. */
 #ifndef ESPALIER_AGENT_SEQUENCE_H
 #define ESPALIER_AGENT_SEQUENCE_H
 
@@ -8,10 +8,20 @@
 #include <stdint.h>
 
 /*
- * Take the next *count numbers (RFC 4303 3.3.3). Gives the last number before those taken, in *count how many there
- * were. Numbers are used up even if their packets die later: a gap is harmless, a repetition breaks the cipher.
+ * Take the next number (RFC 4303 3.3.3); false: there is none left. It is taken in the map, so that an agent that
+ * starts after a crash goes on behind it. It is used up even if its packet dies later: a gap is harmless, a repetition
+ * breaks the cipher. No other thread takes numbers of this SA (worker_owns in worker.h).
  */
-uint64_t sequence_take(struct sa_context *ctx, uint32_t *count);
+static inline bool sequence_take(struct sa_context *ctx, uint64_t *seq)
+{
+	uint64_t taken = __atomic_load_n(&ctx->run->out_seq, __ATOMIC_RELAXED);
+
+	if (taken >= ctx->seq_last)
+		return false;
+	*seq = taken + 1;
+	__atomic_store_n(&ctx->run->out_seq, taken + 1, __ATOMIC_RELAXED);
+	return true;
+}
 
 /*
  * The whole sequence number of which the packet carries `low`, and whether it could be accepted (RFC 4303 3.4.3).

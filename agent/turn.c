@@ -2,7 +2,6 @@
 #include "agent/turn.h"
 
 #include "agent/base/clock.h"
-#include "agent/esp_seal.h"
 #include "agent/forward.h"
 #include "agent/in.h"
 #include "agent/join.h"
@@ -16,26 +15,6 @@
 #define LEND_STEP      16u /* packets that begin before their jobs are published: as many as the widest engine's lanes */
 
 /* ---- bundles ------------------------------------------------------------------------------------------------- */
-
-/* Sequence numbers for all packets of the bundle that have none, a run of one SA at a time. Those that get none die
- * here. */
-static void turn_number(struct worker *worker, struct bundle *bundle)
-{
-	uint32_t kept = bundle->numbered, run;
-
-	for (uint32_t first = kept; first < bundle->count; first += run) {
-		uint32_t numbered;
-
-		run = bundle_run(bundle, first, bundle->count);
-		numbered = esp_seal_number(&bundle->slots[first]->context, &bundle->jobs[first], run);
-		for (uint32_t i = first + numbered; i < first + run; i++)
-			worker_drop(worker, &bundle->frames[i], DROP_SEQ_EXHAUSTED);
-		if (kept != first)
-			bundle_move(bundle, kept, first, numbered);
-		kept += numbered;
-	}
-	bundle->count = bundle->numbered = kept;
-}
 
 /* The packets from `first` on, whose jobs are done, end. */
 static void turn_end_sealed(struct worker *worker, struct bundle *bundle, uint32_t first, uint32_t end)
@@ -76,7 +55,6 @@ static void turn_end_lent(struct worker *worker, enum loan_kind kind,
 
 static void turn_seal(struct worker *worker, struct bundle *bundle)
 {
-	turn_number(worker, bundle);
 	if (worker->board)
 		lend_count(worker, bundle);
 	if (bundle->lent) {
@@ -85,7 +63,7 @@ static void turn_seal(struct worker *worker, struct bundle *bundle)
 		esp_jobs_seal(bundle->jobs, bundle->count);
 		turn_end_sealed(worker, bundle, 0, bundle->count);
 	}
-	bundle->count = bundle->numbered = 0;
+	bundle->count = 0;
 }
 
 static void turn_open(struct worker *worker, struct bundle *bundle)
@@ -160,7 +138,6 @@ static void turn_begin_lending(struct worker *worker, struct frame *frames, uint
 
 	for (uint32_t first = 0; first < count; first += LEND_STEP) {
 		turn_begin(worker, &frames[first], count - first < LEND_STEP ? count - first : LEND_STEP);
-		turn_number(worker, &worker->sealing);
 		loan_publish(&loans[LOAN_SEALING], false);
 		loan_publish(&loans[LOAN_OPENING], false);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several workers, one SA. */
+/* Several workers, one inbound SA. */
 #include "tests/unit/esp_lab.h"
 
 #include <pthread.h>
@@ -22,29 +22,8 @@ static const struct esp_suite *gcm256(void)
 struct worker_load {
 	struct sa_context ctx;
 	const struct lab_frame *sealed; /* to open */
-	uint32_t seqs[WORKER_PACKETS];	/* that sealing took */
 	unsigned opened, replayed, failed;
 };
-
-static void *seal_many(void *argument)
-{
-	struct worker_load *load = argument;
-	struct lab_frame lab;
-	uint8_t packet[64];
-	uint32_t len = lab_packet(packet, 4, 17, 8);
-
-	for (unsigned i = 0; i < WORKER_PACKETS; i++) {
-		struct frame *frame = lab_frame_set(&lab, packet, len);
-		struct inner inner;
-
-		if (!inner_parse(frame->data, len, &inner) || esp_seal(&load->ctx, frame, &inner, 1) != DROP_NONE)
-			load->failed++;
-		else
-			load->seqs[i] = (uint32_t)(frame->data[24] << 24 | frame->data[25] << 16 |
-						   frame->data[26] << 8 | frame->data[27]);
-	}
-	return NULL;
-}
 
 static void *open_many(void *argument)
 {
@@ -77,31 +56,6 @@ static void run_workers(struct worker_load *loads, void *(*work)(void *))
 		assert_int_equal(pthread_create(&threads[i], NULL, work, &loads[i]), 0);
 	for (unsigned i = 0; i < WORKERS; i++)
 		pthread_join(threads[i], NULL);
-}
-
-/* Sealing at once, no number is taken twice, and none is left out. */
-static void test_workers_seal(void **state)
-{
-	static struct worker_load loads[WORKERS];
-	static uint8_t taken[WORKERS * WORKER_PACKETS + 1];
-	struct tunnel tunnel = lab_tunnel();
-	struct sa sa = lab_sa_out(gcm256(), 4, 0);
-	struct sa_run run = {0};
-
-	(void)state;
-	for (unsigned i = 0; i < WORKERS; i++)
-		assert_int_equal(sa_context_init(&loads[i].ctx, &sa, &tunnel, &run), 0);
-	run_workers(loads, seal_many);
-	for (unsigned i = 0; i < WORKERS; i++) {
-		assert_int_equal(loads[i].failed, 0);
-		for (unsigned j = 0; j < WORKER_PACKETS; j++) {
-			assert_in_range(loads[i].seqs[j], 1, WORKERS * WORKER_PACKETS);
-			assert_int_equal(taken[loads[i].seqs[j]]++, 0);
-		}
-		sa_context_flush(&loads[i].ctx);
-		sa_context_clear(&loads[i].ctx);
-	}
-	assert_int_equal(run.packets, WORKERS * WORKER_PACKETS);
 }
 
 /* Opening the same packets at once, each is let through once. */
@@ -139,7 +93,6 @@ static void test_workers_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_workers_seal),
 		cmocka_unit_test(test_workers_open),
 	};
 
