@@ -7,8 +7,8 @@ packets: IP packets of 64 bytes through one gateway with one worker and one SA, 
 `xsk` is wire/forward.c: the same frames by the same port code, without a cipher: the limit of what AF_XDP carries here.
 Every subject stands in namespaces of its own, the runs alternate, and those that do not run are stopped. The worker has
 one CPU for itself, on which AF_XDP's transmission and the far end's reception run too; the load has another one, with
-the reception of the gateway's port and the classifier, and shares it with the live engine and the far end's reception
-for that one if there are only two.
+the reception of the gateway's port and the classifier. The live engine, with the far end's reception, has a third one; of
+two it shares the worker's, where that work is without it. Both spin then and take short turns.
 """
 
 import ctypes
@@ -48,7 +48,7 @@ def cpus():
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         raise Failed("at least 2 CPUs are needed: one for the worker, one for the load")
-    return allowed[0], allowed[1], allowed[min(2, len(allowed) - 1)]
+    return allowed[0], allowed[1], allowed[2] if len(allowed) > 2 else allowed[0]
 
 
 def favour(pid):
@@ -96,7 +96,7 @@ class Subject:
         worker, load, live = cpus()
         for task in Path(f"/proc/{self.pid()}/task").iterdir():
             name = (task / "comm").read_text().strip()
-            if name == "live":
+            if name in ("live", "worker/0"):
                 slice_short(int(task.name))
             os.sched_setaffinity(int(task.name), {worker if name == "worker/0" else live if name == "live" else load})
         favour(self.pid())
@@ -116,7 +116,9 @@ class Subject:
 
     def measure(self, rate, seconds, *probe):
         """What wire/load prints, for so many packets a second."""
-        argv = [BUILD / "tools/bench/wire/load", "out0", "in0", cpus()[1], self.gateway.mac("lan0"), self.sink_len,
+        worker, load, live = cpus()
+        shared = live if self.engine == "live" and live == worker else -1
+        argv = [BUILD / "tools/bench/wire/load", "out0", "in0", load, shared, self.gateway.mac("lan0"), self.sink_len,
                 int(rate), seconds, *probe]
         with self.running():
             return json.loads(self.load.run(*map(str, argv), timeout=60).stdout)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * load OUT IN CPU MAC SINK_LEN RATE SECONDS [probe]: UDP packets of 64 bytes, 10.1.0.2 to 10.2.0.2, to MAC by interface
- * OUT; counts what comes back by IN, where a frame has SINK_LEN bytes. RATE in packets a second, 0: as fast as CPU can.
- * Prints {"sent", "arrived", "seconds", "probes", "p50", "p99", "p999"}: packets, and microseconds of the probes' way.
+ * load OUT IN CPU SHARED_CPU MAC SINK_LEN RATE SECONDS [probe]: UDP packets of 64 bytes, 10.1.0.2 to 10.2.0.2, to MAC
+ * by interface OUT; counts what comes back by IN, where a frame has SINK_LEN bytes. RATE in packets a second, 0: as
+ * fast as CPU can. On SHARED_CPU two threads spin, -1: on none. Prints {"sent", "arrived", "seconds", "probes", "p50",
+ * "p99", "p999"}: packets, and microseconds of the probes' way.
  *
  * The sender is one long BPF_PROG_RUN in its own thread (many short ones would send in bursts). Counting begins when it
  * has run for WARM_NS, in which a subject that chooses its engine by load has chosen.
@@ -185,7 +186,7 @@ static void print(uint64_t sent, uint64_t arrived, double seconds, const uint64_
 }
 
 /*
- * The sender may share its CPU with the live engine under measurement, and each spins. The kernel's tick would let them
+ * The live engine under measurement may share its CPU, and each thread there spins. The kernel's tick would let them
  * take turns of 4 ms and more, in which no ring is long enough; a thread that wakes for an instant every SLICE_NS makes
  * the scheduler look as often.
  */
@@ -201,7 +202,8 @@ static void *ticker_main(void *context)
 	return NULL;
 }
 
-static int measure(struct load_bpf *skeleton, struct sender *sender, int cpu, double seconds, bool probing)
+static int measure(
+	struct load_bpf *skeleton, struct sender *sender, int cpu, int shared_cpu, double seconds, bool probing)
 {
 	struct load_state *state = &skeleton->bss->state;
 	const volatile __u64 *sent = &state->sent, *arrived = &state->arrived;
@@ -214,7 +216,7 @@ static int measure(struct load_bpf *skeleton, struct sender *sender, int cpu, do
 
 	if (buckets == MAP_FAILED)
 		return fail("latency", errno);
-	err = thread_start(ticker_main, &ended, cpu, &ticker);
+	err = shared_cpu < 0 ? 0 : thread_start(ticker_main, &ended, shared_cpu, &ticker);
 	if (!err) {
 		atomic_store(&sender->result, 1);
 		err = thread_start(sender_main, sender, cpu, &thread);
@@ -232,7 +234,8 @@ static int measure(struct load_bpf *skeleton, struct sender *sender, int cpu, do
 	arrived_before = *arrived - arrived_before;
 	sender_end(sender, thread);
 	atomic_store(&ended, true);
-	pthread_join(ticker, NULL);
+	if (shared_cpu >= 0)
+		pthread_join(ticker, NULL);
 	if (atomic_load(&sender->result) && atomic_load(&sender->result) != -EINTR)
 		return fail("live frames", atomic_load(&sender->result));
 	print(sent_before, arrived_before, (double)elapsed_ns / 1e9, buckets);
@@ -248,25 +251,26 @@ int main(int argc, char **argv)
 	int sink, err;
 	double rate;
 
-	if (argc < 8 || !ether_aton_r(argv[4], &mac)) {
-		fprintf(stderr, "load OUT IN CPU MAC SINK_LEN RATE SECONDS [probe]\n");
+	if (argc < 9 || !ether_aton_r(argv[5], &mac)) {
+		fprintf(stderr, "load OUT IN CPU SHARED_CPU MAC SINK_LEN RATE SECONDS [probe]\n");
 		return 2;
 	}
 	sigaction(SIGUSR1, &action, NULL);
 	skeleton = load_bpf__open_and_load();
 	if (!skeleton)
 		return fail("programs", errno);
-	rate = strtod(argv[6], NULL);
+	rate = strtod(argv[7], NULL);
 	skeleton->bss->state.interval_ns = rate > 0 ? (uint64_t)(1e9 / rate) : 0;
 	skeleton->bss->state.ifindex = if_nametoindex(argv[1]);
-	skeleton->bss->state.sink_len = (uint32_t)strtoul(argv[5], NULL, 10);
+	skeleton->bss->state.sink_len = (uint32_t)strtoul(argv[6], NULL, 10);
 	frame_make(sender.frame, mac.ether_addr_octet, skeleton->bss->state.sizes);
 	sender.program_fd = bpf_program__fd(skeleton->progs.send);
 	sink = (int)if_nametoindex(argv[2]);
 	err = bpf_xdp_attach(sink, bpf_program__fd(skeleton->progs.sink), XDP_FLAGS_DRV_MODE, NULL);
 	if (err)
 		return fail(argv[2], err);
-	err = measure(skeleton, &sender, (int)strtol(argv[3], NULL, 10), strtod(argv[7], NULL), argc > 8);
+	err = measure(skeleton, &sender, (int)strtol(argv[3], NULL, 10), (int)strtol(argv[4], NULL, 10),
+		strtod(argv[8], NULL), argc > 9);
 	bpf_xdp_detach(sink, XDP_FLAGS_DRV_MODE, NULL);
 	load_bpf__destroy(skeleton);
 	return err;
