@@ -170,15 +170,17 @@ static uint32_t live_waiting(struct live_engine *engine)
 /* The thread has left the kernel: nobody takes what is in the ring. */
 static void live_give_up(struct live_engine *engine)
 {
-	while (live_waiting(engine)) {
-		const uint8_t *at = engine->ring + engine->consumed % TRANSMIT_UNITS * TRANSMIT_UNIT;
+	struct transmit_state *state = engine->state;
+
+	while (state->taken != engine->produced) {
 		uint32_t len;
 
-		memcpy(&len, at, sizeof(len));
-		engine->state->consumed = engine->consumed + transmit_units(len);
+		memcpy(&len, engine->ring + state->taken % TRANSMIT_UNITS * TRANSMIT_UNIT, sizeof(len));
+		state->taken += transmit_units(len);
 		engine->given_up++;
 	}
-	engine->state->seen = engine->produced;
+	state->consumed = state->seen = engine->consumed = engine->produced;
+	state->untold = 0;
 }
 
 void live_engine_start(struct live_engine *engine)

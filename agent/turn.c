@@ -12,6 +12,7 @@
 #define SAS_SWEEP_STEP 128u /* SAs looked at in a millisecond: 100,000 take less than a second */
 #define SAS_STEPS_MAX  32u  /* after a sleep */
 #define PREFETCH_AHEAD 4u   /* packets */
+#define HOST_ASK_NS    (20 * NS_PER_US)
 #define LEND_STEP      16u /* packets that begin before their jobs are published: as many as the widest engine's lanes */
 
 /* ---- bundles ------------------------------------------------------------------------------------------------- */
@@ -176,23 +177,44 @@ static uint32_t turn_take_handed(struct worker *worker)
 	return received;
 }
 
-static uint32_t turn_receive(struct worker *worker)
+static uint32_t turn_receive_port(struct worker *worker, struct port *port)
 {
 	struct frame frames[PORT_BATCH];
 	uint32_t received = 0;
 
+	for (uint32_t i = worker->index; i < port->queue_count; i += worker->shared->worker_count) {
+		uint32_t count = port_recv(port->queues[i], frames, PORT_BATCH);
+
+		turn_batch(worker, frames, count);
+		port_refill(port->queues[i], &worker->cache);
+		received += count;
+	}
+	return received;
+}
+
+/* The host device is asked by a system call, found empty mostly while others are busy: then it is not asked in every
+ * turn. */
+static bool turn_host_due(const struct worker *worker)
+{
+	return !worker->busy || worker->now_ns - worker->host_asked_ns >= HOST_ASK_NS;
+}
+
+static uint32_t turn_receive(struct worker *worker)
+{
+	uint32_t received = 0, from_host = 0;
+
 	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
 		struct port *port = worker->ports[slot];
 
-		for (uint32_t i = worker->index; port && i < port->queue_count; i += worker->shared->worker_count) {
-			uint32_t count = port_recv(port->queues[i], frames, PORT_BATCH);
-
-			turn_batch(worker, frames, count);
-			port_refill(port->queues[i], &worker->cache);
-			received += count;
-		}
+		if (port && !port->host)
+			received += turn_receive_port(worker, port);
 	}
-	return received;
+	if (worker->host && turn_host_due(worker)) {
+		worker->host_asked_ns = worker->now_ns;
+		from_host = turn_receive_port(worker, worker->host);
+	}
+	worker->busy = received && !from_host;
+	return received + from_host;
 }
 
 /* Dummy packets that were asked for. */

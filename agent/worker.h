@@ -104,6 +104,8 @@ struct worker {
 	struct port *ports[PORTS_MAX]; /* as seen at the start of the turn */
 	uint32_t port_end;
 	struct port *host; /* NULL: no host device */
+	bool busy;	   /* packets came in the last turn, but none from the host */
+	uint64_t host_asked_ns;
 	struct tx_batch out[PORTS_MAX];
 	uint32_t out_pending;	/* bit per slot: `out` holds frames */
 	uint32_t flush_pending; /* bit per slot: the queue still had to send */

@@ -55,6 +55,13 @@ static __always_inline int record_waits(__u32 at)
 	return 1;
 }
 
+/* What was taken is free for the producer. */
+static __always_inline void tell(__u32 taken)
+{
+	state.untold = 0;
+	*(volatile __u32 *)&state.consumed = taken + full_barrier();
+}
+
 static __always_inline int record_send(struct xdp_md *ctx, const struct transmit_record *record, __u32 len)
 {
 	if (bpf_xdp_adjust_tail(ctx, (int)len - (int)bpf_xdp_get_buff_len(ctx)))
@@ -66,25 +73,32 @@ static __always_inline int record_send(struct xdp_md *ctx, const struct transmit
 
 SEC("xdp") int transmit(struct xdp_md *ctx)
 {
-	__u32 at = state.consumed, key = 0, next, len;
+	__u32 at = state.taken, key = 0, len;
 	struct transmit_ring *bytes = bpf_map_lookup_elem(&ring, &key);
 	const struct transmit_record *record;
 	int action = XDP_DROP;
 
 	*(volatile __u32 *)&state.runs = state.runs + 1;
-	if (!bytes || !record_waits(at))
+	if (!bytes)
 		return XDP_DROP;
+	if (!record_waits(at)) {
+		if (state.untold)
+			tell(at);
+		return XDP_DROP;
+	}
 	record = (void *)bytes->bytes + (at & (TRANSMIT_UNITS - 1)) * TRANSMIT_UNIT;
 	len = record_len(record);
 	if (len >= TRANSMIT_FRAME_MIN) {
 		action = record_send(ctx, record, len);
-		next = at + transmit_units(len);
+		at += transmit_units(len);
 	} else {
-		next = state.seen; /* never written by the producer: where the next one begins is not known */
+		at = state.seen; /* never written by the producer: where the next one begins is not known */
 	}
 	if (action != XDP_REDIRECT)
 		state.malformed++;
-	*(volatile __u32 *)&state.consumed = next + full_barrier();
+	state.taken = at;
+	if (++state.untold >= TRANSMIT_TELL)
+		tell(at);
 	return action;
 }
 

@@ -9,7 +9,8 @@
  * TRANSMIT_UNIT bytes and run freely; unit i lies at i % TRANSMIT_UNITS. A record that begins before the end goes on
  * behind it, where TRANSMIT_FRAME_MAX bytes are spare, so that every record is in one piece.
  *   producer: writes records into [produced, produced + n), then stores `produced` with release.
- *   consumer: full barrier after it read `produced` and before it reads records, and before it stores `consumed`.
+ *   consumer: full barrier after it read `produced` and before it reads records, and before it stores `consumed`, which
+ *   it does every TRANSMIT_TELL records and when it finds no more.
  */
 #ifndef ESPALIER_BPF_TRANSMIT_H
 #define ESPALIER_BPF_TRANSMIT_H
@@ -26,6 +27,7 @@
 #define TRANSMIT_FRAME_MAX 3064u /* bytes, link header included; a frame of the kernel's is in one page */
 #define TRANSMIT_PORTS	   32u
 #define TRANSMIT_BATCH	   64u /* runs between two flushes of what was redirected */
+#define TRANSMIT_TELL	   16u /* records taken before the producer is told: each time costs a full barrier */
 
 struct transmit_record {
 	__u32 len;
@@ -48,11 +50,13 @@ struct transmit_state {
 	__u32 produced; /* process */
 	__u8 pad0[124];
 	__u32 consumed;	 /* program */
+	__u32 taken;	 /* program: as consumed, but not told yet */
+	__u32 untold;	 /* program: records since `consumed` was stored */
 	__u32 runs;	 /* program, runs in all, modulo 2^32 */
 	__u32 seen;	 /* program: `produced` as last read */
 	__u32 barrier;	 /* program: always 0 */
 	__u64 malformed; /* program: records that could not be sent */
-	__u8 pad1[104];
+	__u8 pad1[96];
 };
 _Static_assert(sizeof(struct transmit_state) == 256, "transmit_state");
 
