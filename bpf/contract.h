@@ -29,7 +29,7 @@
 #include <linux/types.h>
 
 /* Raised with every change of a struct below. User space refuses pinned maps of another version. */
-#define LAYOUT_VERSION 2u
+#define LAYOUT_VERSION 3u
 #define LAYOUT_MAGIC   0x45535041u /* "ESPA" */
 
 #define PORTS_MAX	     32u
@@ -45,7 +45,7 @@
 #define TUNNEL_NONE 0xffffffffu /* "no tunnel" in a policy that bypasses or drops */
 
 #define SELECTORS_MAX	     8u	 /* traffic selectors a side of one tunnel */
-#define POLICY_SELECTORS_MAX 16u /* ordered selectors behind one prefix */
+#define POLICY_SELECTORS_MAX 64u /* ordered selectors behind one prefix: at least all pairs of one tunnel */
 #define REPLAY_BITS_MAX	     8192u
 #define REPLAY_WORDS	     (REPLAY_BITS_MAX / 64u)
 
@@ -372,6 +372,10 @@ struct policy6_selector {
 	__u32 tunnel;
 };
 /*
+ * An entry has room for POLICY_SELECTORS_MAX selectors, 2068 bytes (IPv4) or 5152 (IPv6), which the kernel rounds up to
+ * 4 and 8 KiB; a map takes that for the prefixes in use alone. Packets pay for the selectors that are there, not for
+ * the room.
+ *
  * A hash map gives the memory of a replaced entry away at once, while another CPU may still read it. So an entry names
  * its key and carries the number of its writing twice, different with every writing: a reader takes what it read if key
  * and numbers are still the same afterwards, and else asks again.
@@ -451,6 +455,7 @@ _Static_assert(sizeof(struct policy4_selector) == 32, "struct policy4_selector i
 _Static_assert(sizeof(struct policy6_selector) == 80, "struct policy6_selector is part of the pinned layout");
 _Static_assert(sizeof(struct policy4) == 20 + 32 * POLICY_SELECTORS_MAX, "struct policy4 is part of the pinned layout");
 _Static_assert(sizeof(struct policy6) == 32 + 80 * POLICY_SELECTORS_MAX, "struct policy6 is part of the pinned layout");
+_Static_assert(POLICY_SELECTORS_MAX >= SELECTORS_MAX * SELECTORS_MAX, "all pairs of one tunnel fit behind one prefix");
 _Static_assert(sizeof(struct worker_stat) == 64 + 16 * DROP_SLOTS, "struct worker_stat is part of the pinned layout");
 _Static_assert(DROP_REASON_COUNT <= DROP_SLOTS, "raise DROP_SLOTS");
 #endif

@@ -489,6 +489,31 @@ static void lookup_expect(const struct sadb *db, const struct policy_question *q
 	assert_int_equal(told, tunnel);
 }
 
+/* As many services of one host as an entry holds, each with a policy of its own: all are asked, the last one too. */
+static void test_policy_lookup_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct policy_question q = question4(v4(10, 2, 0, 1), 0);
+	struct policy policy = policy_to(0x0a020001, 0x0a020001, 1);
+	struct policy_set *set;
+	uint32_t id;
+
+	assert_int_equal(policy_set_new(f->db, &set), 0);
+	for (uint32_t i = 0; i < POLICY_SELECTORS_MAX; i++) {
+		policy.tunnel = i;
+		policy.remote[0].protocol = 6;
+		policy.remote[0].port_first = policy.remote[0].port_last = (uint16_t)(8000 + i);
+		assert_int_equal(policy_add(set, &policy, &id), 0);
+	}
+	for (uint32_t i = 0; i < POLICY_SELECTORS_MAX; i++) {
+		q.remote_port = (uint16_t)(8000 + i);
+		lookup_expect(f->db, &q, POLICY_PROTECT, i);
+	}
+	q.remote_port = 8000 + POLICY_SELECTORS_MAX;
+	lookup_expect(f->db, &q, POLICY_ANSWER_NONE, TUNNEL_NONE);
+	policy_set_free(set);
+}
+
 /* User space is told what the classifier would do. */
 static void test_policy_lookup(void **state)
 {
@@ -657,6 +682,7 @@ int main(void)
 		SADB_TEST(test_policy_limits),
 		SADB_TEST(test_policy_settle),
 		SADB_TEST(test_policy_lookup),
+		SADB_TEST(test_policy_lookup_ports),
 		SADB_TEST(test_policy_lookup_lengths),
 		SADB_TEST(test_policy_lens_repair),
 		SADB_TEST(test_local_addr_set),
