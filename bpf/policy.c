@@ -392,6 +392,51 @@ int policy_add(struct policy_set *set, const struct policy *policy, uint32_t *id
 	return 0;
 }
 
+/* Is there room for the new prefixes of the policies `first` to `last`? */
+static int try_room(struct policy_set *set, uint32_t first, uint32_t last)
+{
+	uint32_t more[2] = {0, 0};
+
+	set->visit++;
+	for (uint32_t id = first; id <= last; id++) {
+		const struct policy_rules *rules = policy_table_find(&set->table, id);
+
+		for (uint32_t i = 0; i < rules->count; i++) {
+			struct policy_node *node = policy_table_node(&set->table, &rules->rules[i].prefix);
+
+			more[family_index(&node->prefix)] += !node->installed && node->visit != set->visit;
+			node->visit = set->visit;
+		}
+	}
+	for (unsigned family = 0; family < 2; family++)
+		if (more[family] && set->installed_count[family] + more[family] > set->db->entries[family_map(family)])
+			return -ENOSPC;
+	return 0;
+}
+
+int policy_try(struct policy_set *set, const struct policy *policies, unsigned count)
+{
+	struct policy_prefix where;
+	uint32_t id = set->next_id;
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < count; i++) {
+		err = policy_table_add(&set->table, &policies[i], id);
+		id += !err;
+		if (!err)
+			err = policy_table_check(&set->table, id - 1, &where);
+	}
+	if (!err && count)
+		err = try_room(set, set->next_id, id - 1);
+	while (id-- > set->next_id) {
+		struct policy_rules *rules = policy_table_find(&set->table, id);
+
+		policy_table_unlink(&set->table, rules);
+		policy_table_forget(&set->table, rules);
+	}
+	return err;
+}
+
 int policy_remove(struct policy_set *set, uint32_t id)
 {
 	struct policy_rules *rules = policy_table_find(&set->table, id);

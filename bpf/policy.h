@@ -46,6 +46,9 @@ int policy_set_clear(struct policy_set *set);
  * -EINVAL: no pair of selectors of one family. On failure the maps are as before.
  */
 int policy_add(struct policy_set *set, const struct policy *policy, __u32 *id);
+/* What policy_add would say to all of these, one after the other (but for failures of the kernel's): 0, -E2BIG,
+ * -ENOSPC, -EINVAL, -ENOMEM. Nothing is changed. */
+int policy_try(struct policy_set *set, const struct policy *policies, unsigned count);
 /* -ENOENT: no such policy. On other failures the maps are as before. */
 int policy_remove(struct policy_set *set, __u32 id);
 

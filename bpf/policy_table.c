@@ -549,3 +549,39 @@ int policy_entry_build(const struct policy_table *table, const struct policy_pre
 	}
 	return count;
 }
+
+/* The entries behind `prefix` and the longer ones that it covers. */
+static int below_check(
+	const struct policy_table *table, const struct policy_prefix *prefix, struct policy_prefix *where)
+{
+	for (uint32_t at = policy_table_first(table, prefix); at < table->count; at++) {
+		const struct policy_node *node = table->nodes[at];
+		union policy_entry entry;
+
+		if (!prefix_covers(prefix, &node->prefix))
+			break;
+		*where = node->prefix;
+		if (node->rules && policy_entry_build(table, &node->prefix, &entry) < 0)
+			return -E2BIG;
+	}
+	return 0;
+}
+
+int policy_table_check(const struct policy_table *table, uint32_t id, struct policy_prefix *where)
+{
+	const struct policy_rules *rules = policy_table_find(table, id);
+	int err = 0;
+
+	for (uint32_t i = 0; !err && rules && i < rules->count; i++)
+		err = below_check(table, &rules->rules[i].prefix, where);
+	return err;
+}
+
+uint32_t policy_table_prefixes(const struct policy_table *table, uint8_t family)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < table->count; i++)
+		count += table->nodes[i]->rules && table->nodes[i]->prefix.family == family;
+	return count;
+}

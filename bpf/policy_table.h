@@ -104,4 +104,10 @@ void policy_table_prune(struct policy_table *table);
  */
 int policy_entry_build(const struct policy_table *table, const struct policy_prefix *prefix, union policy_entry *entry);
 
+/* Can each entry be built that policy `id` has a part in: behind its own prefixes, and behind the longer ones that they
+ * cover? 0, or -E2BIG with the first prefix that cannot in `*where`. */
+int policy_table_check(const struct policy_table *table, uint32_t id, struct policy_prefix *where);
+/* Prefixes with rules, of one family (4 or 6): so many entries will stand in the map. */
+uint32_t policy_table_prefixes(const struct policy_table *table, uint8_t family);
+
 #endif

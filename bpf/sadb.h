@@ -53,6 +53,9 @@ int sadb_move(struct sadb *db, uint32_t index, const struct addr16 *local, uint1
 /* SA index for an inbound SPI, or SA_NONE. */
 uint32_t sadb_find_spi(const struct sadb *db, const struct spi_key *key);
 
+/* Are there free slots for so many more SAs, and for so many tunnels? */
+bool sadb_has_room(struct sadb *db, uint32_t sas, uint32_t tunnels);
+
 /* Take a free tunnel slot: copy of `tunnel`, out_sa = SA_NONE. Its policies are policy.h's. -ENOSPC. */
 int sadb_tunnel_add(struct sadb *db, const struct tunnel *tunnel, uint32_t *id);
 /* New mode, flags, options and selectors of a live tunnel; out_sa stays. */

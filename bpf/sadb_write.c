@@ -310,6 +310,16 @@ static int tunnel_find(struct sadb *db, uint32_t *id)
 	return 0;
 }
 
+bool sadb_has_room(struct sadb *db, uint32_t sas, uint32_t tunnels)
+{
+	if (writer_ready(db))
+		return false;
+	if (db->sas_free.count < sas)
+		retired_advance(db);
+	return db->sas_free.count >= sas && db->tunnels_free.count >= tunnels &&
+	       (!tunnels || tunnel_rested(db, slot_ring_first(&db->tunnels_free), clock_now_ns()));
+}
+
 int sadb_tunnel_add(struct sadb *db, const struct tunnel *tunnel, uint32_t *id)
 {
 	int err = writer_ready(db);

@@ -433,13 +433,49 @@ static void test_policy_limits(void **state)
 		assert_int_equal(policy_add(set, &policy, &id), 0);
 	before = listing_of(f->db);
 	assert_int_equal(policy_add(set, &policy, &id), -E2BIG);
+	assert_int_equal(policy_try(set, &policy, 1), -E2BIG);
 	assert_int_equal(policy_add(set, &ragged, &id), -ENOSPC);
+	assert_int_equal(policy_try(set, &ragged, 1), -ENOSPC);
 	policy.local[0].family = 6;
+	assert_int_equal(policy_try(set, &policy, 1), -EINVAL);
 	assert_int_equal(policy_add(set, &policy, &id), -EINVAL);
 	after = listing_of(f->db);
 	assert_memory_equal(&before, &after, sizeof(before));
 	assert_int_equal(policy_set_clear(set), 0);
 	assert_int_equal(listing_of(f->db).count, 0);
+	policy_set_free(set);
+}
+
+/* Several at once are tried as they would be added: each counts for those behind it, and afterwards all is as before.
+ */
+static void test_policy_try(void **state)
+{
+	struct fixture *f = *state;
+	struct policy three[3] = {policy_to(0x0a020000, 0x0a02ffff, 1), policy_to(0x0a030000, 0x0a03ffff, 2),
+		policy_to(0x0a040000, 0x0a04ffff, 3)};
+	struct policy_set *set;
+	struct listing before, after;
+	uint32_t id;
+
+	assert_int_equal(policy_set_new(f->db, &set), 0);
+	for (uint32_t i = 0; i < 14; i++) {
+		struct policy one = policy_to(0x0b000000 + 256 * i, 0x0b0000ff + 256 * i, i);
+
+		assert_int_equal(policy_add(set, &one, &id), 0);
+	}
+	before = listing_of(f->db);
+	assert_int_equal(policy_try(set, three, 2), 0);
+	assert_int_equal(policy_try(set, three, 3), -ENOSPC); /* the map has 16 */
+	three[2] = three[1];
+	assert_int_equal(policy_try(set, three, 3), 0);
+	after = listing_of(f->db);
+	assert_memory_equal(&before, &after, sizeof(before));
+	assert_int_equal(policy_add(set, &three[0], &id), 0);
+	assert_int_equal(policy_add(set, &three[1], &id), 0);
+	for (uint32_t i = 2; i < POLICY_SELECTORS_MAX; i++)
+		assert_int_equal(policy_add(set, &three[1], &id), 0);
+	assert_int_equal(policy_try(set, &three[1], 1), 0);
+	assert_int_equal(policy_try(set, &three[1], 2), -E2BIG);
 	policy_set_free(set);
 }
 
@@ -680,6 +716,7 @@ int main(void)
 		SADB_TEST(test_adoption),
 		SADB_TEST(test_policy_covering),
 		SADB_TEST(test_policy_limits),
+		SADB_TEST(test_policy_try),
 		SADB_TEST(test_policy_settle),
 		SADB_TEST(test_policy_lookup),
 		SADB_TEST(test_policy_lookup_ports),
