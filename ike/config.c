@@ -23,6 +23,11 @@ bool build_fail(const struct config_build *build, const char *key, const char *f
 	return false;
 }
 
+void build_base_child(struct config_build *build, const struct conn_config *conn, const struct child_config *child)
+{
+	snprintf(build->base, sizeof(build->base), "connections.%s.children.%s", conn->name, child->name);
+}
+
 uint64_t build_duration(const char *text, uint64_t fallback)
 {
 	uint64_t ns;
@@ -200,7 +205,7 @@ static bool connections_build(struct config_build *build, struct engine_config *
 		if (!connection_build(build, &config->connections[i], &engine->conns[i]))
 			return false;
 	}
-	return build_overlap_check(build, engine);
+	return build_overlap_check(build, engine) && build_room_check(build, engine);
 }
 
 /* Identities of secrets are read by the keeper; here they are only checked, so that every process gives the same

@@ -26,7 +26,12 @@ uint64_t build_duration(const char *text, uint64_t fallback);
 bool build_proposals(const struct config_build *build, const char *key, char *const *texts, unsigned count,
 	enum ike_protocol protocol, struct proposal_list *out);
 bool build_child(const struct config_build *build, const struct config_child *from, struct child_config *to);
-/* Checks over all connections: two children that protect the same traffic. */
+/* Messages are of this child from now on. */
+void build_base_child(struct config_build *build, const struct conn_config *conn, const struct child_config *child);
+/* Checks over all connections: two children that protect the same traffic; policies and tunnels past what the maps
+ * hold.
+ */
 bool build_overlap_check(struct config_build *build, const struct engine_config *engine);
+bool build_room_check(struct config_build *build, const struct engine_config *engine);
 
 #endif

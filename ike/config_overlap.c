@@ -1,63 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two children that protect the very same traffic: which of them gets a packet would be left to chance. A narrower
- * child inside a wider one is fine, the longer prefix wins.
+ * child inside a wider one is fine, the longer prefix wins. What only a negotiation tells is looked at then (rivals.h).
  */
 #include "ike/config_build.h"
+#include "ike/policies.h"
 #include "ike/ts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-/* The index of a remote selector of `a` that stands in `b` too, with the same local one; -1: none. */
-static int same_traffic(const struct child_config *a, const struct child_config *b)
-{
-	if (a->priority != b->priority)
-		return -1; /* the file says which one is asked first */
-	for (unsigned r = 0; r < a->remote_count; r++)
-		for (unsigned s = 0; s < b->remote_count; s++) {
-			if (!ts_equal(&a->remote[r], &b->remote[s]))
-				continue;
-			for (unsigned l = 0; l < a->local_count; l++)
-				for (unsigned m = 0; m < b->local_count; m++)
-					if (ts_equal(&a->local[l], &b->local[m]))
-						return (int)r;
-		}
-	return -1;
-}
+/* One child with what it protects, as far as the file says. */
+struct claim {
+	const struct conn_config *conn;
+	const struct child_config *child;
+	struct protection protection;
+};
 
-static bool pair_check(struct config_build *build, const struct conn_config *conn, const struct child_config *child,
-	const struct conn_config *other_conn, const struct child_config *other)
+static bool pair_check(struct config_build *build, const struct claim *claim, const struct claim *earlier)
 {
-	int at = same_traffic(child, other);
+	const struct ts_pairs ours = protection_pairs(&claim->protection),
+			      theirs = protection_pairs(&earlier->protection);
 	char key[32], text[TS_TEXT_LEN];
+	int at;
 
+	if (claim->protection.priority != earlier->protection.priority)
+		return true; /* the file says which one is asked first */
+	at = ts_pairs_same(&ours, &theirs);
 	if (at < 0)
 		return true;
-	snprintf(build->base, sizeof(build->base), "connections.%s.children.%s", conn->name, child->name);
-	snprintf(key, sizeof(key), "remote_ts[%d]", at);
+	build_base_child(build, claim->conn, claim->child);
+	snprintf(key, sizeof(key), claim->child->remote_count ? "remote_ts[%d]" : "remote_ts", at);
 	return build_fail(build, key, "child '%s' of connection '%s' already protects the same traffic to %s",
-		other->name, other_conn->name, ts_format(&child->remote[at], text));
+		earlier->child->name, earlier->conn->name, ts_format(&ours.remote[at], text));
 }
 
-/* `child` against all that stand before it. */
-static bool child_check(struct config_build *build, const struct engine_config *engine, const struct conn_config *conn,
-	const struct child_config *child)
+static bool claims_check(struct config_build *build, const struct claim *claims, uint32_t count)
 {
-	for (const struct conn_config *c = engine->conns; c <= conn; c++)
-		for (uint32_t i = 0; i < c->child_count; i++) {
-			if (&c->children[i] == child)
-				return true;
-			if (!pair_check(build, conn, child, c, &c->children[i]))
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t n = 0; n < i; n++)
+			if (!pair_check(build, &claims[i], &claims[n]))
 				return false;
-		}
 	return true;
+}
+
+static uint32_t children_count(const struct engine_config *engine)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < engine->conn_count; i++)
+		count += engine->conns[i].child_count;
+	return count;
 }
 
 bool build_overlap_check(struct config_build *build, const struct engine_config *engine)
 {
+	struct claim *claims = calloc(children_count(engine) + 1, sizeof(*claims));
+	uint32_t count = 0;
+	bool good;
+
+	if (!claims)
+		return build_fail(build, "", "out of memory");
 	for (uint32_t i = 0; i < engine->conn_count; i++)
-		for (uint32_t n = 0; n < engine->conns[i].child_count; n++)
-			if (!child_check(build, engine, &engine->conns[i], &engine->conns[i].children[n]))
-				return false;
-	return true;
+		for (uint32_t n = 0; n < engine->conns[i].child_count; n++) {
+			struct claim *claim = &claims[count];
+
+			claim->conn = &engine->conns[i];
+			claim->child = &claim->conn->children[n];
+			count += protection_of_child(claim->conn, claim->child, &claim->protection);
+		}
+	good = claims_check(build, claims, count);
+	free(claims);
+	return good;
 }

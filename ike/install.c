@@ -121,29 +121,6 @@ static void entry_release(struct installer *installer, struct tunnel_entry *entr
 }
 
 /* ---- configuration --------------------------------------------------------------------------------------------- */
-/* The selectors of a child as far as they are known before a negotiation: "dynamic" is the side's own address. */
-static bool child_selectors(const struct conn_config *conn, const struct child_config *child, struct protection *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->routed = !child->shunt;
-	out->hosts = !child->shunt && child->mode == SA_TRANSPORT;
-	out->action = child->shunt ? child->shunt : POLICY_PROTECT;
-	out->priority = child->priority;
-	memcpy(out->local, child->local, sizeof(out->local));
-	memcpy(out->remote, child->remote, sizeof(out->remote));
-	out->local_count = child->local_count;
-	out->remote_count = child->remote_count;
-	if (!out->local_count && conn->local.family != IP_NONE) {
-		ts_of_addr(&conn->local, &out->local[0]);
-		out->local_count = 1;
-	}
-	if (!out->remote_count && conn->remote.family != IP_NONE) {
-		ts_of_addr(&conn->remote, &out->remote[0]);
-		out->remote_count = 1;
-	}
-	return out->local_count && out->remote_count;
-}
-
 static bool entry_fits(const struct tunnel_entry *entry, const struct protection *wanted)
 {
 	const struct protection *has = &entry->configured_for;
@@ -198,7 +175,7 @@ static int child_configure(
 	struct tunnel_entry *entry = tunnel_find_configured(&installer->tunnels, conn->name, child->name);
 	struct protection wanted;
 
-	child_selectors(conn, child, &wanted);
+	protection_of_child(conn, child, &wanted);
 	if (entry && !entry_fits(entry, &wanted)) {
 		entry->configured = false; /* kept until its SAs are gone; the engine deletes them */
 		entry = NULL;

@@ -6,23 +6,6 @@
 
 #include <string.h>
 
-static unsigned common_bits(const struct selector *selector)
-{
-	unsigned bits = selector->family == 4 ? 32 : 128;
-
-	for (unsigned bit = 0; bit < bits; bit++)
-		if ((selector->first[bit / 8] ^ selector->last[bit / 8]) & (0x80 >> bit % 8))
-			return bit;
-	return bits;
-}
-
-uint32_t protection_priority(const struct selector *remote, bool any_protocol)
-{
-	unsigned bits = common_bits(remote) + (remote->family == 4 ? 96 : 0);
-
-	return PRIORITY_AUTO + 2 * (128 - bits) + any_protocol;
-}
-
 /* ---- routes ---------------------------------------------------------------------------------------------------- */
 static void selector_addr(uint8_t family, const uint8_t bytes[static 16], struct addr16 *out)
 {
@@ -44,14 +27,6 @@ static void route_source(const struct protection *protection, struct agent_route
 		selector_addr(local->family, local->last, &route->source_last);
 		return;
 	}
-}
-
-static bool has_local_of(const struct protection *protection, uint8_t family)
-{
-	for (unsigned i = 0; i < protection->local_count; i++)
-		if (protection->local[i].family == family)
-			return true;
-	return false;
 }
 
 static void route_change(struct agent_link *link, const struct agent_route *route, bool add)
@@ -95,16 +70,6 @@ static bool range_change(const struct protection *protection, struct agent_link 
 	return all;
 }
 
-/* Is `local` a part of `remote`, not all of it? Then `remote` says "everything but us". */
-static bool selector_is_inside(const struct selector *local, const struct selector *remote)
-{
-	size_t len = local->family == 4 ? 4 : 16;
-	int first = memcmp(local->first, remote->first, len);
-	int last = memcmp(local->last, remote->last, len);
-
-	return local->family == remote->family && first >= 0 && last <= 0 && (first || last);
-}
-
 static bool selector_is_whole(const struct selector *selector)
 {
 	return !selector->protocol && selector->port_first == 0 && selector->port_last == UINT16_MAX;
@@ -112,7 +77,7 @@ static bool selector_is_whole(const struct selector *selector)
 
 static bool selector_is_all(const struct selector *selector)
 {
-	return common_bits(selector) == 0 && selector_is_whole(selector) && selector->first[0] == 0 &&
+	return selector_common_bits(selector) == 0 && selector_is_whole(selector) && selector->first[0] == 0 &&
 	       selector->last[0] == 0xff;
 }
 
@@ -160,63 +125,6 @@ static void routes_change(
 }
 
 /* ---- policies -------------------------------------------------------------------------------------------------- */
-static int policy_put(struct protection *protection, struct policy_set *set, const struct policy *policy)
-{
-	int rc = policy_add(set, policy, &protection->policies[protection->policy_count]);
-
-	protection->policy_count += !rc;
-	return rc;
-}
-
-static uint32_t priority_of(const struct protection *protection, const struct selector *remote, bool any_protocol)
-{
-	return protection->priority ? protection->priority : protection_priority(remote, any_protocol);
-}
-
-/*
- * What goes from this side to this side has no business in the tunnel, though its remote selector contains us: a host
- * of the local network talks to this gateway. Asked before the tunnel's policy, behind those of narrower tunnels.
- */
-static int bypass_start(struct protection *protection, struct policy_set *set, const struct selector *local,
-	const struct selector *remote)
-{
-	struct policy policy = {
-		.tunnel = TUNNEL_NONE,
-		.action = POLICY_BYPASS,
-		.local_count = 1,
-		.remote_count = 1,
-	};
-
-	policy.local[0] = *local;
-	policy.remote[0] = *remote;
-	memcpy(policy.remote[0].first, local->first, sizeof(local->first));
-	memcpy(policy.remote[0].last, local->last, sizeof(local->last));
-	policy.priority = priority_of(protection, &policy.remote[0], true);
-	return policy_put(protection, set, &policy);
-}
-
-static int policy_start(
-	struct protection *protection, struct policy_set *set, uint32_t tunnel, const struct selector *remote)
-{
-	struct policy policy = {
-		.tunnel = tunnel,
-		.action = protection->action,
-		.priority = priority_of(protection, remote, remote->protocol == 0),
-		.local_count = protection->local_count,
-		.remote_count = 1,
-	};
-	int rc = 0;
-
-	for (unsigned i = 0; !rc && policy.action == POLICY_PROTECT && i < protection->local_count; i++)
-		if (selector_is_inside(&protection->local[i], remote))
-			rc = bypass_start(protection, set, &protection->local[i], remote);
-	if (rc)
-		return rc;
-	memcpy(policy.local, protection->local, sizeof(policy.local));
-	policy.remote[0] = *remote;
-	return policy_put(protection, set, &policy);
-}
-
 static void policies_stop(struct protection *protection, struct policy_set *set)
 {
 	while (protection->policy_count)
@@ -225,17 +133,20 @@ static void policies_stop(struct protection *protection, struct policy_set *set)
 
 int protection_start(struct protection *protection, struct policy_set *set, struct agent_link *link, uint32_t tunnel)
 {
-	for (unsigned i = 0; i < protection->remote_count; i++) {
-		const struct selector *remote = &protection->remote[i];
-		int rc = has_local_of(protection, remote->family) ? policy_start(protection, set, tunnel, remote) : 0;
+	struct policy policies[PROTECTION_POLICIES_MAX];
+	unsigned count = protection_policies(protection, tunnel, policies);
+
+	for (unsigned i = 0; i < count; i++) {
+		int rc = policy_add(set, &policies[i], &protection->policies[protection->policy_count]);
 
 		if (rc) {
 			policies_stop(protection, set);
 			return rc;
 		}
+		protection->policy_count++;
 	}
 	for (unsigned i = 0; i < protection->remote_count; i++)
-		if (has_local_of(protection, protection->remote[i].family))
+		if (protection_has_local(protection, protection->remote[i].family))
 			routes_change(protection, link, &protection->remote[i], true);
 	protection->on = true;
 	return 0;
@@ -246,7 +157,7 @@ void protection_stop(struct protection *protection, struct policy_set *set, stru
 	if (!protection->on)
 		return;
 	for (unsigned i = 0; i < protection->remote_count; i++)
-		if (has_local_of(protection, protection->remote[i].family))
+		if (protection_has_local(protection, protection->remote[i].family))
 			routes_change(protection, link, &protection->remote[i], false);
 	policies_stop(protection, set);
 	protection->on = false;

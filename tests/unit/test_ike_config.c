@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,6 +195,20 @@ static void mistakes_are_explained(void **state)
 		{"connections:\n  x:\n" ENDS "    children:\n      c:\n        tfc_padding: 9001\n",
 			"f.yaml:7: connections.x.children.c.tfc_padding: 0 (none), mtu or a number of bytes up to 9000 "
 			"was"},
+		{"connections:\n  x:\n    local_addrs: 192.0.2.1\n    remote_addrs: 192.0.2.2\n" ENDS
+		 "    children: {c: {mode: transport}}\n  y:\n    local_addrs: 192.0.2.1\n"
+		 "    remote_addrs: 192.0.2.2\n" ENDS "    children: {d: {mode: transport}}\n",
+			"f.yaml:13: connections.y.children.d.remote_ts: child 'c' of connection 'x' already protects "
+			"the same traffic to 192.0.2.2/32"},
+		{"agent:\n  tunnel_count: 1\nconnections:\n  x:\n" ENDS
+		 "    children:\n      c: {remote_ts: 10.2.0.0/16}\n      d: {remote_ts: 10.3.0.0/16}\n",
+			"f.yaml:9: connections.x.children.d: at most 1 children with SAs were expected; raise "
+			"agent.tunnel_count"},
+		{"agent:\n  policy_count: 2\nconnections:\n  x:\n" ENDS
+		 "    children:\n      c: {local_ts: 10.1.0.0/16, remote_ts: [10.2.0.0/16, 10.3.0.0/16]}\n"
+		 "      d: {local_ts: 10.1.0.0/16, remote_ts: 10.4.0.0/16}\n",
+			"f.yaml:9: connections.x.children.d.remote_ts: at most 2 prefixes of IPv4 were expected, in "
+			"all children together, and this child is past that; raise agent.policy_count"},
 		{"secrets:\n  - {ids: [a, 'email:'], secret: x}\n",
 			"f.yaml:2: secrets[0].ids[1]: an identity was expected"},
 	};
@@ -208,6 +223,45 @@ static void mistakes_are_explained(void **state)
 		assert_null(engine);
 		assert_int_equal(strncmp(error, cases[i].begins, strlen(cases[i].begins)), 0);
 	}
+}
+
+/* `count` children, each for one port of one host, in connections of 32, then a wide one that covers it. */
+static struct engine_config *build_ports(unsigned count, bool wide, char error[static CONFIG_ERROR_LEN])
+{
+	static char text[16384];
+	int len = snprintf(text, sizeof(text), "connections:\n");
+
+	for (unsigned i = 0; i < count; i++) {
+		if (i % 32 == 0)
+			len += snprintf(
+				text + len, sizeof(text) - (size_t)len, "  x%u:\n" ENDS "    children:\n", i / 32);
+		len += snprintf(text + len, sizeof(text) - (size_t)len,
+			"      p%u: {local_ts: 10.1.0.0/16, remote_ts: '10.2.0.5[tcp/%u]'}\n", i, 8000 + i);
+	}
+	if (wide)
+		snprintf(text + len, sizeof(text) - (size_t)len,
+			"  y:\n" ENDS "    children:\n      all: {local_ts: 10.1.0.0/16, remote_ts: 10.2.0.0/16}\n");
+	return build(text, error);
+}
+
+/* What the maps do not hold is refused with the child that is too much: it would be without protection. */
+static void policies_have_room(void **state)
+{
+	static const char reason[] =
+		"at most 64 pairs of selectors to 10.2.0.5/32 were expected, in all children together";
+	char error[CONFIG_ERROR_LEN];
+	struct engine_config *engine;
+
+	(void)state;
+	engine = build_ports(POLICY_SELECTORS_MAX, false, error);
+	assert_non_null(engine);
+	engine_config_free(engine);
+	assert_null(build_ports(POLICY_SELECTORS_MAX, true, error));
+	assert_non_null(strstr(error, "f.yaml:78: connections.y.children.all.remote_ts: "));
+	assert_non_null(strstr(error, reason));
+	assert_null(build_ports(POLICY_SELECTORS_MAX + 1, false, error));
+	assert_non_null(strstr(error, "f.yaml:78: connections.x2.children.p64.remote_ts: "));
+	assert_non_null(strstr(error, reason));
 }
 
 static void outer_header_and_policies(void **state)
@@ -280,6 +334,7 @@ int main(void)
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(mistakes_are_explained),
 		cmocka_unit_test(outer_header_and_policies),
+		cmocka_unit_test(policies_have_room),
 		cmocka_unit_test(narrower_child_is_fine),
 	};
 

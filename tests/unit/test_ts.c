@@ -10,6 +10,7 @@
 #include "agent/base/own.h"
 #include "ike/id.h"
 #include "ike/ts.h"
+#include "ike/ts_pairs.h"
 
 #include <string.h>
 
@@ -186,6 +187,45 @@ static void ids_print_harmlessly(void **state)
 	assert_string_equal(ike_id_format(&id, text), "CN=gw");
 }
 
+static const struct pairs_case {
+	const char *local[2], *remote[2]; /* of either side */
+	bool overlap;
+	int same;
+} pairs_cases[] = {
+	{{"10.1.0.0/16", "10.1.0.0/16"}, {"10.2.0.0/16", "10.2.0.0/16"}, true, 0},
+	{{"10.1.0.0/16", "10.1.0.0/16"}, {"10.2.0.0/16", "10.2.3.0/24"}, true, -1},
+	{{"10.1.0.0/16", "10.3.0.0/16"}, {"10.2.0.0/16", "10.2.0.0/16"}, false, -1},
+	{{"10.1.0.0/16", "10.1.0.0/16"}, {"10.2.0.0/16", "10.3.0.0/16"}, false, -1},
+	{{"10.1.0.0/16", "10.1.0.0/16"}, {"10.2.0.0/16[tcp]", "10.2.0.0/16[udp]"}, false, -1},
+	/* Each side of a pair may be the one that names the protocol. */
+	{{"10.1.0.0/16[tcp]", "10.1.0.0/16"}, {"10.2.0.0/16", "10.2.0.0/16[udp]"}, false, -1},
+	{{"10.1.0.0/16[tcp]", "10.1.0.0/16"}, {"10.2.0.0/16", "10.2.0.0/16[tcp]"}, true, -1},
+	{{"10.1.0.0/16", "10.1.0.0/16"}, {"10.2.0.0/16[tcp/80]", "10.2.0.0/16[tcp/81]"}, false, -1},
+	{{"10.1.0.0/16", "10.1.0.0/16"}, {"10.2.0.0/16[tcp/80-90]", "10.2.0.0/16[tcp/90-99]"}, true, -1},
+	{{"10.1.0.0/16", "2001:db8::/32"}, {"10.2.0.0/16", "2001:db8:1::/48"}, false, -1},
+};
+
+static void pairs_are_compared(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs_cases) / sizeof(pairs_cases[0]); i++) {
+		const struct pairs_case *c = &pairs_cases[i];
+		struct selector local[2], remote[2];
+		struct ts_pairs pairs[2];
+		char error[256];
+
+		for (unsigned side = 0; side < 2; side++) {
+			assert_true(ts_parse(c->local[side], &local[side], error, sizeof(error)));
+			assert_true(ts_parse(c->remote[side], &remote[side], error, sizeof(error)));
+			pairs[side] = (struct ts_pairs){&local[side], &remote[side], 1, 1};
+		}
+		if (ts_pairs_overlap(&pairs[0], &pairs[1]) != c->overlap ||
+			ts_pairs_same(&pairs[0], &pairs[1]) != c->same)
+			fail_msg("case %zu", i);
+		assert_int_equal(ts_pairs_overlap(&pairs[1], &pairs[0]), c->overlap);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +234,7 @@ int main(void)
 		cmocka_unit_test(narrow_is_bounded),
 		cmocka_unit_test(ids_match),
 		cmocka_unit_test(ids_print_harmlessly),
+		cmocka_unit_test(pairs_are_compared),
 	};
 
 	return cmocka_run_group_tests_name("ts", tests, NULL, NULL);
