@@ -72,22 +72,39 @@ static int on_ring(sd_event_source *source, int fd, uint32_t events, void *conte
 	return 0;
 }
 
+static uint16_t admit(void *context, const struct child_install *install, char *why, size_t why_size)
+{
+	struct daemon *d = context;
+
+	return installer_admit(d->installer, install, why, why_size);
+}
+
 /* ---- attaching ------------------------------------------------------------------------------------------------- */
 static int engine_start(struct daemon *d)
 {
+	struct child_place failed;
+	char error[CONFIG_ERROR_LEN];
 	unsigned old;
 	int rc = installer_new(d->db, d->link, &d->installer);
 
 	if (rc)
 		return rc;
 	installer_clamp_mss(d->installer, config_mss_clamp(d->config));
-	installer_configure(d->installer, d->waiting);
+	rc = installer_configure(d->installer, d->waiting, &failed);
+	if (rc) {
+		daemon_config_unfit(d->config, &failed, rc, error, sizeof(error));
+		log_error("%s", error);
+		return rc;
+	}
 	old = installer_clean(d->installer);
 	if (old)
 		log_info("%u SAs of an earlier run are removed; their tunnels come up anew", old);
 	d->engine = engine_new(d->waiting, random_fill, NULL, clock_now_ns());
 	d->waiting = NULL;
-	return d->engine ? 0 : -ENOMEM;
+	if (!d->engine)
+		return -ENOMEM;
+	engine_admit(d->engine, admit, d);
+	return 0;
 }
 
 static void attach_tell(struct daemon *d, int reason)

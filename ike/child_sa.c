@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define SPI_RESERVED_MAX 255u /* RFC 4303 2.1 */
+#define ADMIT_TEXT_MAX	 2048u
 
 /* ---- the tables ------------------------------------------------------------------------------------------------ */
 static void table_put(struct child_sa *child, enum child_index index, uint64_t key)
@@ -130,6 +131,7 @@ static struct child_install install_of(const struct child_sa *child)
 		.replaces = child->replaces,
 		.conn = ike_sa_conn_name(sa),
 		.child = child->config->name,
+		.peer = &sa->remote_id,
 		.spi_in = child->spi_in,
 		.spi_out = child->spi_out,
 		.suite = child->suite,
@@ -156,6 +158,28 @@ static void emit_install(const struct child_sa *child, enum effect_kind kind)
 
 	effects_install(&child->sa->engine->effects, kind, &install);
 	secret_wipe(&install, sizeof(install));
+}
+
+enum notify child_admit(const struct child_sa *child, const struct child_sa *old)
+{
+	struct ike_engine *engine = child->sa->engine;
+	struct child_install install = install_of(child);
+	char why[ADMIT_TEXT_MAX] = "";
+	enum notify refusal;
+
+	/* As child_install_in will have it. */
+	old = old ? old : child_twin(child);
+	install.replaces = old ? old->child_id : 0;
+	secret_wipe(&install.in, sizeof(install.in));
+	secret_wipe(&install.out, sizeof(install.out));
+	refusal = engine->admit ? (enum notify)engine->admit(engine->admit_context, &install, why, sizeof(why))
+				: NOTIFY_NONE;
+	if (refusal == TS_UNACCEPTABLE)
+		core_count(engine, IKE_COUNTER_TS_UNACCEPTABLE);
+	if (refusal != NOTIFY_NONE)
+		effects_event(&engine->effects, EVENT_CHILD_REFUSED, ike_sa_conn_name(child->sa), child->config->name,
+			&child->sa->remote, "CHILD SA refused with %s: %s", notify_name(refusal), why);
+	return refusal;
 }
 
 static void start_lifetimes(struct child_sa *child, uint64_t now)

@@ -9,6 +9,7 @@
 
 #include "ike/child_table.h"
 #include "ike/engine.h"
+#include "ike/payload/notify.h"
 
 struct ike_sa;
 struct conn;
@@ -57,6 +58,9 @@ struct child_sa *child_new(struct ike_sa *sa, uint32_t index);
  */
 void child_free(struct child_sa *child, bool keep_policy, uint64_t now);
 
+/* May it be, with the selectors that were agreed on, in the place of `old` (NULL: of none)? NOTIFY_NONE, or what to
+ * refuse it with; the operator has been told then. Before it is installed. */
+enum notify child_admit(const struct child_sa *child, const struct child_sa *old);
 /* Install; each does nothing the second time. `child_install_out` makes this one carry the traffic. */
 void child_install_in(struct child_sa *child, uint64_t now);
 void child_install_out(struct child_sa *child, uint64_t now);

@@ -229,6 +229,7 @@ void conn_child_up(struct conn *conn, uint32_t index, uint64_t now)
 		return;
 	conn->children[index].delay = 0;
 	conn->children[index].retry_at = now + IKE_REDIAL_FIRST_NS;
+	conn_touch(conn); /* another one may wait for its time */
 }
 
 void conn_child_failed(struct conn *conn, uint32_t index, uint64_t now)

@@ -32,6 +32,8 @@ struct ike_engine {
 	struct engine_config *retired; /* the last one: effects not yet taken may point into it */
 	engine_random_fn random;
 	void *random_context;
+	engine_admit_fn admit; /* NULL: all may be */
+	void *admit_context;
 	struct effects effects;
 	struct schedule schedule;
 	struct conn *conns;

@@ -28,14 +28,9 @@
 #define DAEMON_ATTACH_RETRY_US	(500 * 1000)	  /* look for the agent's maps */
 #define DAEMON_SHUTDOWN_WAIT_US (2 * 1000 * 1000) /* for answers to our DELETEs */
 #define DAEMON_CHECK_US		(5 * 1000 * 1000) /* are the maps still those that are pinned? */
-#define DAEMON_FAILED_MAX	16u /* children whose SAs could not be installed, to be taken down after the turn */
+#define DAEMON_FAILED_MAX	16u /* CHILD SAs that could not be installed, to be taken down after the turn */
 
 struct dial; /* dial.c */
-
-struct failed_child {
-	char conn[IKE_NAME_MAX];
-	char child[IKE_NAME_MAX];
-};
 
 struct daemon {
 	const char *path;     /* of the configuration */
@@ -63,7 +58,7 @@ struct daemon {
 	uint64_t since_ns;
 	bool attach_told;
 	bool stopping;
-	struct failed_child failed[DAEMON_FAILED_MAX];
+	uint32_t failed[DAEMON_FAILED_MAX]; /* child_id */
 	unsigned failed_count;
 };
 
@@ -97,6 +92,10 @@ struct reload_result {
 /* reload.c: false with the message; then nothing has changed. The names are freed with reload_result_clear. */
 bool daemon_reload(struct daemon *d, struct reload_result *result, char *error, size_t error_size);
 void reload_result_clear(struct reload_result *result);
+/* "FILE:LINE: KEY: ..." for a configuration whose policies and tunnels the maps could not take (installer_configure).
+ */
+void daemon_config_unfit(
+	const struct config *config, const struct child_place *failed, int rc, char *error, size_t error_size);
 /* The file's ike.log_level, or its default. */
 enum log_level daemon_log_level(const struct config *config);
 /* Ask the keeper for the file: sets *config and *engine. False with the message. `*dead`: the keeper is gone. */

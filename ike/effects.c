@@ -74,6 +74,8 @@ void effects_install(struct effects *effects, enum effect_kind kind, const struc
 	item->effect.install = *install;
 	item->effect.install.conn = keep_name(item->conn, install->conn);
 	item->effect.install.child = keep_name(item->child, install->child);
+	item->remote_id = *install->peer;
+	item->effect.install.peer = &item->remote_id;
 }
 
 void effects_remove(struct effects *effects, enum effect_kind kind, uint32_t child_id, bool keep_policy)

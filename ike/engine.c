@@ -98,6 +98,12 @@ void engine_free(struct ike_engine *engine)
 	free(engine);
 }
 
+void engine_admit(struct ike_engine *engine, engine_admit_fn admit, void *context)
+{
+	engine->admit = admit;
+	engine->admit_context = context;
+}
+
 /* ---- a datagram ----------------------------------------------------------------------------------------------- */
 struct arrival {
 	struct ike_engine *engine;
@@ -472,7 +478,7 @@ static int command_rekey(struct conn *conn, int index, bool ike)
 	return result;
 }
 
-static int command_child(struct ike_engine *engine, const struct engine_command *command)
+static int command_child(struct ike_engine *engine, const struct engine_command *command, uint64_t now)
 {
 	struct child_sa *child = child_by_id(engine, command->child_id);
 	struct ike_sa *sa;
@@ -481,6 +487,11 @@ static int command_child(struct ike_engine *engine, const struct engine_command 
 		return -ENOENT;
 	sa = child->sa;
 	ike_sa_touch(sa);
+	if (command->kind == ENGINE_UNUSABLE) {
+		child->want_delete = true;
+		conn_child_failed(sa->conn, child->index, now);
+		return 0;
+	}
 	if (command->kind == ENGINE_EXPIRE) {
 		if (command->hard)
 			child->want_delete = true;
@@ -528,8 +539,8 @@ static int run_command(struct ike_engine *engine, const struct engine_command *c
 	struct conn *conn;
 	int index = -1;
 
-	if (command->kind == ENGINE_EXPIRE || command->kind == ENGINE_PEER_MOVED)
-		return command_child(engine, command);
+	if (command->kind == ENGINE_EXPIRE || command->kind == ENGINE_UNUSABLE || command->kind == ENGINE_PEER_MOVED)
+		return command_child(engine, command, now);
 	conn = command->conn ? conn_by_name(engine, command->conn) : NULL;
 	if (!conn)
 		return -ENOENT;

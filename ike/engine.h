@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct ike_engine;
+struct child_install;
 
 /* ---- configuration -------------------------------------------------------------------------------------------- */
 enum child_action { CHILD_NONE = 0, CHILD_TRAP, CHILD_START };
@@ -92,6 +93,13 @@ typedef void (*engine_random_fn)(void *context, void *out, size_t len);
 /* Takes ownership of `config`. NULL if memory is short. */
 struct ike_engine *engine_new(
 	struct engine_config *config, engine_random_fn random, void *random_context, uint64_t now);
+/*
+ * May this CHILD SA be? Asked before it is agreed to, of whoever knows all tunnels; `install` has no keys yet. 0, or
+ * the notify (RFC 7296 3.10.1) to refuse it with, and then why, in words for an operator, in `why`. Without it all may
+ * be.
+ */
+typedef uint16_t (*engine_admit_fn)(void *context, const struct child_install *install, char *why, size_t why_size);
+void engine_admit(struct ike_engine *engine, engine_admit_fn admit, void *context);
 /* Wipes all keys. No effects are given for the SAs that still live. */
 void engine_free(struct ike_engine *engine);
 
@@ -115,6 +123,7 @@ enum engine_command_kind {
 	ENGINE_REKEY_IKE,
 	ENGINE_ACQUIRE,	   /* conn, child: traffic waits (trap) */
 	ENGINE_EXPIRE,	   /* child_id, hard: the data path reports a lifetime */
+	ENGINE_UNUSABLE,   /* child_id: its SAs could not be installed; it is deleted, and tried again after a while */
 	ENGINE_PEER_MOVED, /* child_id, remote: an authenticated ESP packet came from there */
 	ENGINE_RESOLVED,   /* conn, remote.addr, local: the peer's address, and ours towards it (the route's source) */
 	ENGINE_PROBE,	   /* conn: liveness check now */
@@ -156,7 +165,8 @@ struct child_install {
 	uint32_t replaces; /* child_id that this one rekeys; 0: none. Same tunnel and policy. */
 	const char *conn;
 	const char *child;
-	uint32_t spi_in; /* host order */
+	const struct ike_id *peer; /* authenticated */
+	uint32_t spi_in;	   /* host order */
 	uint32_t spi_out;
 	struct suite suite;
 	struct child_keys in;
@@ -203,7 +213,8 @@ enum ike_event_kind {
 	EVENT_COOKIES_ON,
 	EVENT_COOKIES_OFF,
 	EVENT_ENDPOINT_MOVED,
-	EVENT_MODE_TUNNEL, /* transport mode was wanted, tunnel mode it is */
+	EVENT_MODE_TUNNEL,   /* transport mode was wanted, tunnel mode it is */
+	EVENT_CHILD_REFUSED, /* by engine_admit_fn */
 };
 
 struct effect {

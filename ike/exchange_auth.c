@@ -174,6 +174,18 @@ static enum verdict refuse_responder(struct ike_sa *sa, const char *why, uint64_
 	return VERDICT_END;
 }
 
+/* The peer has agreed. */
+static void install_own(struct child_sa *child, uint64_t now)
+{
+	if (child_admit(child, NULL) != NOTIFY_NONE) {
+		conn_child_failed(child->sa->conn, child->index, now);
+		child->want_delete = true; /* RFC 7296 2.21: the peer has made it already */
+		return;
+	}
+	child_install_in(child, now);
+	child_install_out(child, now);
+}
+
 /* The CHILD SA of IKE_AUTH. If it fails, the IKE SA stays (RFC 7296 2.21.2). */
 static void finish_child(struct ike_sa *sa, const struct ike_message *message, uint64_t now)
 {
@@ -187,8 +199,7 @@ static void finish_child(struct ike_sa *sa, const struct ike_message *message, u
 	if (!refused && child_accept(child, message, true) &&
 		child_derive(child, (struct bytes){0}, (struct bytes){sa->ni, sa->ni_len},
 			(struct bytes){sa->nr, sa->nr_len}, true)) {
-		child_install_in(child, now);
-		child_install_out(child, now);
+		install_own(child, now);
 		return;
 	}
 	effects_event(&sa->engine->effects,
@@ -290,11 +301,12 @@ enum verdict auth_answer(struct ike_sa *sa, const struct input_data *in)
 		return VERDICT_END;
 	report_up(sa);
 	notify = child_choose(sa, &message, NULL, true, &child);
-	if (child && !child_derive(child, (struct bytes){0}, (struct bytes){sa->ni, sa->ni_len},
-			     (struct bytes){sa->nr, sa->nr_len}, false)) {
+	if (notify == NOTIFY_NONE && !child_derive(child, (struct bytes){0}, (struct bytes){sa->ni, sa->ni_len},
+					     (struct bytes){sa->nr, sa->nr_len}, false))
+		notify = NO_PROPOSAL_CHOSEN;
+	if (notify != NOTIFY_NONE && child) {
 		child_free(child, false, in->now);
 		child = NULL;
-		notify = NO_PROPOSAL_CHOSEN;
 	}
 	response_begin(sa, &box, IKE_AUTH);
 	payload_id_write(&box.m, PAYLOAD_IDR, &sa->local_id);

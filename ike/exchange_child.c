@@ -189,6 +189,28 @@ static void rekeyed(struct ike_sa *sa, struct task *task, uint64_t now)
 	(void)sa;
 }
 
+/* The peer has agreed, and so have we; now it is to be used. */
+static void settled(struct ike_sa *sa, struct task *task, uint64_t now)
+{
+	sa->temporary_since = 0;
+	if (task->kind == TASK_CHILD_REKEY) {
+		rekeyed(sa, task, now);
+	} else {
+		child_install_in(task->child, now);
+		child_install_out(task->child, now);
+	}
+}
+
+/* RFC 7296 2.21: what the peer has made is of no use here, so it is deleted. */
+static void withdraw(struct ike_sa *sa, struct task *task, uint64_t now)
+{
+	if (!task->old)
+		conn_child_failed(sa->conn, task->child->index, now);
+	else
+		task->old->rekey_at = now + IKE_REKEY_RETRY_NS;
+	task->child->want_delete = true;
+}
+
 enum verdict child_response(struct ike_sa *sa, const struct input_data *in)
 {
 	struct task task = sa->task;
@@ -204,22 +226,13 @@ enum verdict child_response(struct ike_sa *sa, const struct input_data *in)
 	if (task.child && message_find_error(in->message, &notify)) {
 		refused(sa, &task, notify.type, in->now);
 		child_free(task.child, true, in->now);
-	} else if (task.child && complete(&task, in->message)) {
-		sa->temporary_since = 0;
-		if (task.kind == TASK_CHILD_REKEY)
-			rekeyed(sa, &task, in->now);
-		else {
-			child_install_in(task.child, in->now);
-			child_install_out(task.child, in->now);
-		}
-	} else if (task.child) {
-		/* RFC 7296 2.21: the answer is no good, so delete what the peer made. */
+	} else if (task.child && !complete(&task, in->message)) {
 		core_count(sa->engine, IKE_COUNTER_PAYLOAD_BAD);
-		if (!task.old)
-			conn_child_failed(sa->conn, task.child->index, in->now);
-		else
-			task.old->rekey_at = in->now + IKE_REKEY_RETRY_NS;
-		task.child->want_delete = true;
+		withdraw(sa, &task, in->now);
+	} else if (task.child && child_admit(task.child, task.old) != NOTIFY_NONE) {
+		withdraw(sa, &task, in->now);
+	} else if (task.child) {
+		settled(sa, &task, in->now);
 	}
 	dh_free(task.dh);
 	secret_wipe(&task, sizeof(task));

@@ -24,6 +24,7 @@ static const char *const kinds[] = {
 	[EVENT_COOKIES_ON] = "cookies-on",
 	[EVENT_COOKIES_OFF] = "cookies-off",
 	[EVENT_MODE_TUNNEL] = "mode-tunnel",
+	[EVENT_CHILD_REFUSED] = "child-refused",
 	[EVENT_ENDPOINT_MOVED] = "endpoint-moved",
 };
 

@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ike/install.h"
+#include "ike/install_private.h"
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/own.h"
 #include "agent/base/secret.h"
-#include "bpf/sadb.h"
+#include "ike/payload/notify.h"
+#include "ike/rivals.h"
 #include "ike/sa_fill.h"
 #include "ike/ts.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct installer {
-	struct sadb *db;
-	struct agent_link *link;
-	struct policy_set *policies;
-	struct tunnel_table tunnels;
-	bool mss_clamp;
-};
 
 int installer_new(struct sadb *db, struct agent_link *link, struct installer **out)
 {
@@ -66,8 +60,39 @@ static bool clamps_mss(const struct installer *installer, uint8_t choice)
 	return choice == MSS_DEFAULT ? installer->mss_clamp : choice == MSS_CLAMP;
 }
 
+bool install_selectors_same(const struct selector *a, unsigned a_count, const struct selector *b, unsigned b_count)
+{
+	if (a_count != b_count)
+		return false;
+	for (unsigned i = 0; i < a_count; i++)
+		if (!ts_equal(&a[i], &b[i]))
+			return false;
+	return true;
+}
+
+static bool slot_is_for(const struct tunnel *slot, const struct tunnel *wanted)
+{
+	return slot->state == TUNNEL_LIVE && slot->mode == wanted->mode &&
+	       install_selectors_same(slot->local, slot->local_count, wanted->local, wanted->local_count) &&
+	       install_selectors_same(slot->remote, slot->remote_count, wanted->remote, wanted->remote_count);
+}
+
+/* An earlier run's tunnels stand until installer_clean. Where that leaves too few, the one of the very same traffic is
+ * taken on: its policies lead to it already. */
+static int slot_adopt(struct installer *installer, const struct tunnel *wanted, uint32_t *id)
+{
+	for (uint32_t i = 0; !installer->settled && i < sadb_tunnel_count(installer->db); i++) {
+		if (!slot_is_for(sadb_tunnel(installer->db, i), wanted) || tunnel_find_id(&installer->tunnels, i))
+			continue;
+		sadb_tunnel_update(installer->db, i, wanted);
+		*id = i;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
 /* The entry's selectors and options into its slot, which is taken if there is none yet. */
-static int slot_write(struct installer *installer, struct tunnel_entry *entry)
+int install_slot_write(struct installer *installer, struct tunnel_entry *entry)
 {
 	struct tunnel tunnel = {
 		.mode = entry->mode,
@@ -81,13 +106,16 @@ static int slot_write(struct installer *installer, struct tunnel_entry *entry)
 		tunnel.options.tfc_pad = 0;
 	memcpy(tunnel.local, entry->local, sizeof(tunnel.local));
 	memcpy(tunnel.remote, entry->remote, sizeof(tunnel.remote));
-	if (entry->id == TUNNEL_NONE)
-		return sadb_tunnel_add(installer->db, &tunnel, &entry->id);
+	if (entry->id == TUNNEL_NONE) {
+		int rc = sadb_tunnel_add(installer->db, &tunnel, &entry->id);
+
+		return rc == -ENOSPC ? slot_adopt(installer, &tunnel, &entry->id) : rc;
+	}
 	sadb_tunnel_update(installer->db, entry->id, &tunnel);
 	return 0;
 }
 
-static void selectors_set(struct tunnel_entry *entry, const struct selector *local, uint8_t local_count,
+void install_selectors_set(struct tunnel_entry *entry, const struct selector *local, uint8_t local_count,
 	const struct selector *remote, uint8_t remote_count)
 {
 	memset(entry->local, 0, sizeof(entry->local));
@@ -98,18 +126,8 @@ static void selectors_set(struct tunnel_entry *entry, const struct selector *loc
 	entry->remote_count = remote_count;
 }
 
-static bool selectors_same(const struct selector *a, unsigned a_count, const struct selector *b, unsigned b_count)
-{
-	if (a_count != b_count)
-		return false;
-	for (unsigned i = 0; i < a_count; i++)
-		if (!ts_equal(&a[i], &b[i]))
-			return false;
-	return true;
-}
-
 /* Without SAs and out of the configuration: nothing holds the entry any more. */
-static void entry_release(struct installer *installer, struct tunnel_entry *entry)
+void install_entry_release(struct installer *installer, struct tunnel_entry *entry)
 {
 	if (entry->configured || entry->pairs)
 		return;
@@ -120,135 +138,18 @@ static void entry_release(struct installer *installer, struct tunnel_entry *entr
 	tunnel_entry_delete(&installer->tunnels, entry);
 }
 
-/* ---- configuration --------------------------------------------------------------------------------------------- */
-static bool entry_fits(const struct tunnel_entry *entry, const struct protection *wanted)
-{
-	const struct protection *has = &entry->configured_for;
-
-	return has->routed == wanted->routed && has->hosts == wanted->hosts && has->action == wanted->action &&
-	       has->priority == wanted->priority &&
-	       selectors_same(has->local, has->local_count, wanted->local, wanted->local_count) &&
-	       selectors_same(has->remote, has->remote_count, wanted->remote, wanted->remote_count);
-}
-
-/* Takes slot and policies of a child that is new (or other than before). */
-static int child_protect(struct installer *installer, struct tunnel_entry *entry)
-{
-	struct protection *wanted = &entry->configured_for;
-	int rc;
-
-	if (!wanted->local_count || !wanted->remote_count || wanted->on)
-		return 0;
-	selectors_set(entry, wanted->local, wanted->local_count, wanted->remote, wanted->remote_count);
-	rc = entry->shunt ? 0 : slot_write(installer, entry);
-	if (!rc)
-		rc = protection_start(wanted, installer->policies, installer->link, entry->id);
-	if (rc)
-		log_error("connection %s, child %s: its policy could not be set (%s); its traffic is not protected",
-			entry->conn, entry->child, strerror(-rc));
-	return rc;
-}
-
-/* What a reload may change under living SAs. */
-static void options_set(struct installer *installer, struct tunnel_entry *entry, const struct child_config *child)
-{
-	bool same =
-		memcmp(&entry->options, &child->options, sizeof(child->options)) == 0 && entry->clamp == child->clamp;
-
-	entry->options = child->options;
-	entry->clamp = child->clamp;
-	if (!same && entry->id != TUNNEL_NONE)
-		slot_write(installer, entry);
-}
-
-/* Further peers of the child have tunnels of their own. */
-static void options_set_all(struct installer *installer, const char *conn, const struct child_config *child)
-{
-	for (struct tunnel_entry *entry = installer->tunnels.first; entry; entry = entry->next)
-		if (strcmp(entry->conn, conn) == 0 && strcmp(entry->child, child->name) == 0)
-			options_set(installer, entry, child);
-}
-
-static int child_configure(
-	struct installer *installer, const struct conn_config *conn, const struct child_config *child)
-{
-	struct tunnel_entry *entry = tunnel_find_configured(&installer->tunnels, conn->name, child->name);
-	struct protection wanted;
-
-	protection_of_child(conn, child, &wanted);
-	if (entry && !entry_fits(entry, &wanted)) {
-		entry->configured = false; /* kept until its SAs are gone; the engine deletes them */
-		entry = NULL;
-	}
-	if (!entry) {
-		entry = tunnel_entry_new(&installer->tunnels, conn->name, child->name);
-		if (!entry)
-			return -ENOMEM;
-		entry->configured = true;
-		entry->configured_for = wanted;
-		entry->mode = entry->config_mode = child->mode;
-		entry->shunt = child->shunt;
-	}
-	entry->start_action = child->start_action;
-	options_set_all(installer, conn->name, child);
-	return child_protect(installer, entry);
-}
-
-static const struct child_config *child_find(const struct engine_config *config, const char *conn, const char *child)
-{
-	for (const struct conn_config *c = config->conns; c < config->conns + config->conn_count; c++)
-		for (unsigned i = 0; strcmp(c->name, conn) == 0 && i < c->child_count; i++)
-			if (strcmp(c->children[i].name, child) == 0)
-				return &c->children[i];
-	return NULL;
-}
-
-int installer_configure(struct installer *installer, const struct engine_config *config)
-{
-	struct tunnel_entry *next;
-	int first = 0;
-
-	for (const struct conn_config *c = config->conns; c < config->conns + config->conn_count; c++)
-		for (unsigned i = 0; i < c->child_count; i++) {
-			int rc = child_configure(installer, c, &c->children[i]);
-
-			first = first ? first : rc;
-		}
-	for (struct tunnel_entry *entry = installer->tunnels.first; entry; entry = next) {
-		next = entry->next;
-		if (!child_find(config, entry->conn, entry->child))
-			entry->configured = false;
-		entry_release(installer, entry);
-	}
-	return first;
-}
-
-unsigned installer_clean(struct installer *installer)
-{
-	unsigned found = 0;
-	int rc = policy_set_settle(installer->policies);
-
-	if (rc)
-		log_warn("policies of an earlier run could not all be removed: %s", strerror(-rc));
-	for (uint32_t i = 0; i < sadb_sa_count(installer->db); i++)
-		if (sadb_slot(installer->db, i)->state == SA_LIVE && !tunnel_find_sa(&installer->tunnels, i, NULL))
-			found += !sadb_delete(installer->db, i);
-	for (uint32_t i = 0; i < sadb_tunnel_count(installer->db); i++)
-		if (sadb_tunnel(installer->db, i)->state == TUNNEL_LIVE && !tunnel_find_id(&installer->tunnels, i))
-			sadb_tunnel_delete(installer->db, i);
-	return found;
-}
-
 /* ---- SAs ------------------------------------------------------------------------------------------------------- */
-/* The same selectors: a peer that set its IKE SA up anew takes over. */
+/* The same peer and selectors: it set its IKE SA up anew and takes over. */
 static bool entry_is_for(const struct tunnel_entry *entry, const struct child_install *install)
 {
 	return strcmp(entry->conn, install->conn) == 0 && strcmp(entry->child, install->child) == 0 &&
-	       selectors_same(entry->local, entry->local_count, install->local_ts, install->local_count) &&
-	       selectors_same(entry->remote, entry->remote_count, install->remote_ts, install->remote_count);
+	       ike_id_equal(&entry->peer, install->peer) &&
+	       install_selectors_same(entry->local, entry->local_count, install->local_ts, install->local_count) &&
+	       install_selectors_same(entry->remote, entry->remote_count, install->remote_ts, install->remote_count);
 }
 
-static struct tunnel_entry *entry_for(struct installer *installer, const struct child_install *install)
+/* The entry that is to have the SAs; NULL: a new one. */
+static struct tunnel_entry *entry_find(struct installer *installer, const struct child_install *install)
 {
 	struct tunnel_entry *entry = NULL;
 
@@ -261,39 +162,89 @@ static struct tunnel_entry *entry_for(struct installer *installer, const struct 
 		return entry;
 	entry = tunnel_find_configured(&installer->tunnels, install->conn, install->child);
 	/* Another peer of the same child has it: this one gets a tunnel of its own. */
-	if (!entry || entry->pairs)
-		entry = tunnel_entry_new(&installer->tunnels, install->conn, install->child);
-	return entry;
+	return entry && !entry->pairs ? entry : NULL;
 }
 
-/* Policies for what was negotiated beyond the configuration: "dynamic" sides, further peers of a child. */
-static int negotiated_protect(struct installer *installer, struct tunnel_entry *entry)
+static struct tunnel_entry *entry_for(struct installer *installer, const struct child_install *install)
 {
-	const struct protection *known = &entry->configured_for;
-	struct protection wanted = {.routed = true,
-		.hosts = entry->config_mode == SA_TRANSPORT,
-		.action = POLICY_PROTECT,
-		.priority = entry->priority,
-		.local_count = entry->local_count,
-		.remote_count = entry->remote_count};
-	struct protection old = entry->negotiated_for;
-	int rc;
+	struct tunnel_entry *entry = entry_find(installer, install);
 
-	memcpy(wanted.local, entry->local, sizeof(wanted.local));
-	memcpy(wanted.remote, entry->remote, sizeof(wanted.remote));
-	if (old.on && selectors_same(old.local, old.local_count, wanted.local, wanted.local_count) &&
-		selectors_same(old.remote, old.remote_count, wanted.remote, wanted.remote_count))
+	return entry ? entry : tunnel_entry_new(&installer->tunnels, install->conn, install->child);
+}
+
+/* What is to be protected if that goes beyond the configuration: "dynamic" sides, further peers of a child. */
+static struct protection negotiated_protection(const struct child_install *install)
+{
+	struct protection wanted = {
+		.routed = true,
+		.hosts = install->config->mode == SA_TRANSPORT,
+		.action = POLICY_PROTECT,
+		.priority = install->config->priority,
+		.local_count = install->local_count,
+		.remote_count = install->remote_count,
+	};
+
+	memcpy(wanted.local, install->local_ts, sizeof(wanted.local));
+	memcpy(wanted.remote, install->remote_ts, sizeof(wanted.remote));
+	return wanted;
+}
+
+/* Has an earlier negotiation put the same in force? */
+static bool negotiated_stands(const struct tunnel_entry *entry, const struct child_install *install)
+{
+	const struct protection *old = &entry->negotiated_for;
+
+	return old->on &&
+	       install_selectors_same(old->local, old->local_count, install->local_ts, install->local_count) &&
+	       install_selectors_same(old->remote, old->remote_count, install->remote_ts, install->remote_count);
+}
+
+/* New policies first, then those away whose place they take. */
+static int negotiated_protect(
+	struct installer *installer, struct tunnel_entry *entry, const struct child_install *install)
+{
+	struct protection old = entry->negotiated_for, wanted = negotiated_protection(install);
+	int rc = 0;
+
+	if (negotiated_stands(entry, install))
 		return 0;
-	if (known->on && ts_list_contains(known->remote, known->remote_count, wanted.remote, wanted.remote_count) &&
-		ts_list_contains(known->local, known->local_count, wanted.local, wanted.local_count))
-		rc = 0;
-	else
+	if (!tunnel_is_configured_for(entry, install))
 		rc = protection_start(&wanted, installer->policies, installer->link, entry->id);
 	if (rc)
 		return rc;
 	protection_stop(&old, installer->policies, installer->link);
 	entry->negotiated_for = wanted;
 	return 0;
+}
+
+/* Is there room for its SAs, its tunnel and its policies? 0 or -errno. */
+static int room_for(struct installer *installer, const struct tunnel_entry *entry, const struct child_install *install)
+{
+	struct policy policies[PROTECTION_POLICIES_MAX];
+	struct protection wanted = negotiated_protection(install);
+
+	if (!sadb_has_room(installer->db, 2, !entry || entry->id == TUNNEL_NONE))
+		return -ENOSPC;
+	if (entry && (negotiated_stands(entry, install) || tunnel_is_configured_for(entry, install)))
+		return 0;
+	return policy_try(installer->policies, policies, protection_policies(&wanted, TUNNEL_NONE, policies));
+}
+
+uint16_t installer_admit(struct installer *installer, const struct child_install *install, char *why, size_t why_size)
+{
+	const struct tunnel_entry *entry = entry_find(installer, install);
+	const struct tunnel_entry *rival = rival_find(&installer->tunnels, entry, install);
+	int rc;
+
+	if (rival) {
+		rival_tell(rival, install, why, why_size);
+		return TS_UNACCEPTABLE;
+	}
+	rc = room_for(installer, entry, install);
+	if (!rc)
+		return NOTIFY_NONE;
+	snprintf(why, why_size, "%s", installer_reason(rc));
+	return NO_ADDITIONAL_SAS;
 }
 
 static int sa_add(struct installer *installer, const struct child_install *install, enum sa_direction direction,
@@ -310,9 +261,10 @@ static int sa_add(struct installer *installer, const struct child_install *insta
 	return rc;
 }
 
-/* What the slot says beside the selectors. */
+/* Whose it is, and what the slot says beside the selectors. */
 static void negotiated_set(struct tunnel_entry *entry, const struct child_install *install)
 {
+	entry->peer = *install->peer;
 	entry->mode = install->mode;
 	entry->config_mode = install->config->mode;
 	entry->priority = install->config->priority;
@@ -329,13 +281,14 @@ int installer_install_in(struct installer *installer, const struct child_install
 
 	if (!pair)
 		return -ENOMEM;
-	selectors_set(entry, install->local_ts, install->local_count, install->remote_ts, install->remote_count);
+	install_selectors_set(
+		entry, install->local_ts, install->local_count, install->remote_ts, install->remote_count);
 	negotiated_set(entry, install);
-	rc = slot_write(installer, entry);
+	rc = install_slot_write(installer, entry);
 	if (!rc)
 		rc = sa_add(installer, install, SA_IN, entry, &pair->sa_in);
 	if (!rc)
-		rc = negotiated_protect(installer, entry);
+		rc = negotiated_protect(installer, entry, install);
 	if (rc) {
 		installer_remove_in(installer, install->child_id);
 		return rc;
@@ -399,9 +352,9 @@ static void entry_rest(struct installer *installer, struct tunnel_entry *entry)
 	if (!known->on)
 		return;
 	protection_stop(&entry->negotiated_for, installer->policies, installer->link);
-	selectors_set(entry, known->local, known->local_count, known->remote, known->remote_count);
+	install_selectors_set(entry, known->local, known->local_count, known->remote, known->remote_count);
 	entry->mode = entry->config_mode;
-	slot_write(installer, entry);
+	install_slot_write(installer, entry);
 }
 
 void installer_remove_in(struct installer *installer, uint32_t child_id)
@@ -419,7 +372,7 @@ void installer_remove_in(struct installer *installer, uint32_t child_id)
 	sa_pair_delete(entry, pair);
 	if (!entry->pairs)
 		entry_rest(installer, entry);
-	entry_release(installer, entry);
+	install_entry_release(installer, entry);
 }
 
 int installer_move(struct installer *installer, uint32_t child_id, const struct endpoint *local,

@@ -14,8 +14,7 @@
 static void failed_take_down(struct daemon *d)
 {
 	while (d->failed_count) {
-		struct failed_child failed = d->failed[--d->failed_count];
-		struct engine_command command = {.kind = ENGINE_DOWN, .conn = failed.conn, .child = failed.child};
+		struct engine_command command = {.kind = ENGINE_UNUSABLE, .child_id = d->failed[--d->failed_count]};
 
 		engine_command(d->engine, &command, clock_now_ns());
 	}

@@ -355,7 +355,7 @@ enum notify child_choose(struct ike_sa *sa, const struct ike_message *message, c
 	*out = child_new(sa, (uint32_t)index);
 	take(*out, &suite, &choice);
 	(*out)->tfc_plain = offer.tfc_plain;
-	return NOTIFY_NONE;
+	return child_admit(*out, old);
 }
 
 bool child_accept(struct child_sa *child, const struct ike_message *message, bool in_auth)

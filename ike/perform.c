@@ -26,18 +26,14 @@ static void auth_perform(struct daemon *d, const struct effect *effect)
 /* An SA that could not be installed is taken down again when the engine's turn is over. */
 static void install_failed(struct daemon *d, const struct child_install *install, int reason)
 {
-	struct failed_child *failed;
 	char text[256];
 
 	snprintf(text, sizeof(text), "the SAs could not be put into the maps: %s%s", strerror(-reason),
 		reason == -ENOSPC ? " (raise agent.sa_count, agent.tunnel_count or agent.policy_count)" : "");
 	log_error("connection %s, child %s: %s", install->conn, install->child, text);
 	history_add(&d->history, "install-failed", install->conn, install->child, &install->remote, text);
-	if (d->failed_count == DAEMON_FAILED_MAX)
-		return;
-	failed = &d->failed[d->failed_count++];
-	snprintf(failed->conn, sizeof(failed->conn), "%s", install->conn);
-	snprintf(failed->child, sizeof(failed->child), "%s", install->child);
+	if (d->failed_count < DAEMON_FAILED_MAX)
+		d->failed[d->failed_count++] = install->child_id;
 }
 
 static enum log_level event_level(enum ike_event_kind kind)
@@ -50,6 +46,7 @@ static enum log_level event_level(enum ike_event_kind kind)
 	case EVENT_NO_CONNECTION:
 	case EVENT_COOKIES_ON:
 	case EVENT_MODE_TUNNEL:
+	case EVENT_CHILD_REFUSED:
 		return LOG_LEVEL_WARN;
 	case EVENT_MESSAGE_BAD:
 		return LOG_LEVEL_DEBUG;
@@ -61,7 +58,7 @@ static enum log_level event_level(enum ike_event_kind kind)
 static bool event_is_failure(enum ike_event_kind kind)
 {
 	return kind == EVENT_PEER_DEAD || kind == EVENT_PROPOSAL_MISMATCH || kind == EVENT_TS_MISMATCH ||
-	       kind == EVENT_AUTH_FAILED || kind == EVENT_NO_CONNECTION;
+	       kind == EVENT_AUTH_FAILED || kind == EVENT_NO_CONNECTION || kind == EVENT_CHILD_REFUSED;
 }
 
 /* What an operator sees of it in the tunnels' status. */

@@ -82,6 +82,35 @@ void reload_result_clear(struct reload_result *result)
 }
 
 /* ---- reload ---------------------------------------------------------------------------------------------------- */
+void daemon_config_unfit(
+	const struct config *config, const struct child_place *failed, int rc, char *error, size_t error_size)
+{
+	char key[2 * IKE_NAME_MAX + 32];
+
+	snprintf(key, sizeof(key), "connections.%s.children.%s", failed->conn, failed->child);
+	config_error_at(
+		config, key, error, error_size, "its policies do not fit into the maps: %s", installer_reason(rc));
+}
+
+/* New policies first: nothing is in clear between an old tunnel and its successor. False: not all of them fit, and all
+ * is as before. */
+static bool policies_apply(struct daemon *d, const struct config *config, const struct engine_config *engine,
+	char *error, size_t error_size)
+{
+	struct child_place failed;
+	int rc;
+
+	if (!d->engine)
+		return true; /* once the maps are there */
+	installer_clamp_mss(d->installer, config_mss_clamp(config));
+	rc = installer_configure(d->installer, engine, &failed);
+	if (!rc)
+		return true;
+	installer_clamp_mss(d->installer, config_mss_clamp(d->config));
+	daemon_config_unfit(config, &failed, rc, error, error_size);
+	return false;
+}
+
 static void config_apply(struct daemon *d, struct config *config, struct engine_config *engine)
 {
 	config_free(d->config);
@@ -92,9 +121,6 @@ static void config_apply(struct daemon *d, struct config *config, struct engine_
 		d->waiting = engine;
 		return;
 	}
-	/* New policies first: nothing is in clear between an old tunnel and its successor. */
-	installer_clamp_mss(d->installer, config_mss_clamp(config));
-	installer_configure(d->installer, engine);
 	engine_reconfigure(d->engine, engine, clock_now_ns());
 	daemon_drain(d);
 }
@@ -108,6 +134,11 @@ bool daemon_reload(struct daemon *d, struct reload_result *result, char *error, 
 	if (!daemon_read_config(d->keeper, d->path, &config, &engine, error, error_size, &dead)) {
 		if (dead)
 			sd_event_exit(d->event, 1);
+		return false;
+	}
+	if (!policies_apply(d, config, engine, error, error_size)) {
+		engine_config_free(engine);
+		config_free(config);
 		return false;
 	}
 	result_compare(result, d->config, config);

@@ -3,6 +3,7 @@
 
 #include "agent/base/clock.h"
 #include "bpf/sadb.h"
+#include "ike/ts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,14 @@ struct tunnel_entry *tunnel_find_configured(const struct tunnel_table *table, co
 	return NULL;
 }
 
+struct tunnel_entry *tunnel_find_pending(const struct tunnel_table *table, const char *conn, const char *child)
+{
+	for (struct tunnel_entry *entry = table->first; entry; entry = entry->next)
+		if (entry->pending && strcmp(entry->conn, conn) == 0 && strcmp(entry->child, child) == 0)
+			return entry;
+	return NULL;
+}
+
 struct tunnel_entry *tunnel_find_id(const struct tunnel_table *table, uint32_t id)
 {
 	for (struct tunnel_entry *entry = table->first; entry; entry = entry->next)
@@ -89,6 +98,15 @@ struct tunnel_entry *tunnel_find_sa(const struct tunnel_table *table, uint32_t i
 				return entry;
 			}
 	return NULL;
+}
+
+bool tunnel_is_configured_for(const struct tunnel_entry *entry, const struct child_install *install)
+{
+	const struct protection *known = &entry->configured_for;
+
+	return known->on &&
+	       ts_list_contains(known->remote, known->remote_count, install->remote_ts, install->remote_count) &&
+	       ts_list_contains(known->local, known->local_count, install->local_ts, install->local_count);
 }
 
 struct sa_pair *sa_pair_add(struct tunnel_entry *entry, uint32_t child_id, uint32_t spi_in, uint32_t spi_out)

@@ -37,6 +37,7 @@ struct tunnel_entry {
 	char conn[IKE_NAME_MAX];
 	char child[IKE_NAME_MAX];
 	bool configured;      /* its child stands in the configuration; else it goes with its last SA */
+	bool pending;	      /* of a configuration that is being put in force: it will be the configured one */
 	uint8_t start_action; /* enum child_action */
 	uint8_t shunt;	      /* POLICY_BYPASS, POLICY_DISCARD: policies without a tunnel; 0: not so */
 	uint8_t config_mode;  /* enum sa_mode, as the configuration says */
@@ -52,6 +53,7 @@ struct tunnel_entry {
 	uint8_t remote_count;
 	struct selector local[SELECTORS_MAX];
 	struct selector remote[SELECTORS_MAX];
+	struct ike_id peer;	      /* whose SAs these are; of `pairs` alone */
 	struct sa_pair *pairs;	      /* newest first */
 	struct tunnel_totals retired; /* counters of SAs that are gone */
 	struct tunnel_totals sampled; /* at sampled_ns */
@@ -79,10 +81,15 @@ void tunnel_entry_delete(struct tunnel_table *table, struct tunnel_entry *entry)
 
 /* The configured entry of a child, or NULL. */
 struct tunnel_entry *tunnel_find_configured(const struct tunnel_table *table, const char *conn, const char *child);
+/* The one that is to become it, or NULL. */
+struct tunnel_entry *tunnel_find_pending(const struct tunnel_table *table, const char *conn, const char *child);
 struct tunnel_entry *tunnel_find_id(const struct tunnel_table *table, uint32_t id);
 /* By an engine's child id or an SA's index; `pair` may be NULL. */
 struct tunnel_entry *tunnel_find_child(const struct tunnel_table *table, uint32_t child_id, struct sa_pair **pair);
 struct tunnel_entry *tunnel_find_sa(const struct tunnel_table *table, uint32_t index, struct sa_pair **pair);
+
+/* Do the policies that stand for it by the configuration cover all that `install` asks for? */
+bool tunnel_is_configured_for(const struct tunnel_entry *entry, const struct child_install *install);
 
 struct sa_pair *sa_pair_add(struct tunnel_entry *entry, uint32_t child_id, uint32_t spi_in, uint32_t spi_out);
 void sa_pair_delete(struct tunnel_entry *entry, struct sa_pair *pair);

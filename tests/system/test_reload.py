@@ -55,3 +55,27 @@ def test_bad_file(up, old, new, expected):
     assert f"espalier.yaml:{line}:" in str(error.value)
     assert up.a.spis() == before and up.ping(3).lost == 0
     up.a.write()
+
+
+RAGGED = "11.0.0.1-11.255.255.254"  # 46 prefixes
+
+
+def test_no_room():
+    """What the file says is right, but the pinned maps are smaller: all of it or nothing, and the tunnel goes on."""
+    with scene(start=False) as s:
+        gateway, (home,) = s.a, s.a.tunnels
+        gateway.agent_options["policy_count"] = 32
+        gateway.write()
+        s.b.start()
+        gateway.start()
+        s.site.warm()
+        gateway.up()
+        before = gateway.spis()
+        gateway.agent_options["policy_count"] = 4096  # takes effect with new maps alone
+        gateway.tunnels = [home.but(child_options={"priority": 7}), second(home), second(home).but(name="lab3", remote_ts=[RAGGED])]
+        gateway.write()
+        with pytest.raises(Failed, match=r"espalier.yaml:\d+: connections.lab3.children.net: .*agent.policy_count.*--detach"):
+            gateway.cli("reload")
+        assert [t["connection"] for t in gateway.cli("status")["tunnels"]] == ["home"]
+        assert gateway.spis() == before and s.ping(5).lost == 0
+        assert gateway.ike.alive()

@@ -238,6 +238,111 @@ static void rekey_each_second(void **state)
 	net_free(net);
 }
 
+/* ---- what may not be -------------------------------------------------------------------------------------------- */
+struct gate {
+	uint16_t answer;
+	unsigned asked;
+	struct child_install last;
+	struct ike_id peer;
+};
+
+static uint16_t gate_ask(void *context, const struct child_install *install, char *why, size_t why_size)
+{
+	struct gate *gate = context;
+
+	gate->asked++;
+	gate->last = *install;
+	gate->peer = *install->peer;
+	snprintf(why, why_size, "another peer has it");
+	return gate->answer;
+}
+
+static void assert_keyless(const struct gate *gate)
+{
+	const struct child_keys none = {0};
+
+	assert_memory_equal(&gate->last.in, &none, sizeof(none));
+	assert_memory_equal(&gate->last.out, &none, sizeof(none));
+}
+
+/* The responder refuses with the notify that it is told; once it may be, the next attempt gets through, and a rekey is
+ * asked about with what it takes the place of. */
+static void responder_refuses(void **state)
+{
+	struct net_options options = {.start_a = true};
+	struct net *net = net_new_with(&options, 5);
+	struct gate gate = {.answer = TS_UNACCEPTABLE};
+	struct ike_id a;
+
+	(void)state;
+	engine_admit(net->side[B].engine, gate_ask, &gate);
+	net_run(net, 1 * NS_PER_S);
+	assert_true(ike_id_parse("a.example.com", &a));
+	assert_true(ike_id_equal(&gate.peer, &a));
+	assert_keyless(&gate);
+	assert_int_equal(net_live(net, A, false) + net_live(net, B, false), 0);
+	assert_int_equal(net_look(net, A).ike_up + net_look(net, B).ike_up, 2);
+	assert_string_equal(net->side[B].last_text[EVENT_CHILD_REFUSED],
+		"CHILD SA refused with TS_UNACCEPTABLE: another peer has it");
+	assert_string_equal(net->side[A].last_text[EVENT_TS_MISMATCH], "CHILD SA not made: TS_UNACCEPTABLE");
+	gate.answer = NO_ADDITIONAL_SAS;
+	net_run(net, 5 * NS_PER_S); /* now by CREATE_CHILD_SA */
+	assert_int_equal(net_live(net, A, false) + net_live(net, B, false), 0);
+	assert_non_null(strstr(net->side[B].last_text[EVENT_CHILD_REFUSED], "NO_ADDITIONAL_SAS"));
+	gate.answer = NOTIFY_NONE;
+	net_run(net, 30 * NS_PER_S);
+	net_assert_up(net, 1);
+	assert_int_equal(net_command(net, A, ENGINE_REKEY_CHILD, ""), 0);
+	net_run(net, 30 * NS_PER_S);
+	net_assert_up(net, 1);
+	assert_true(gate.last.replaces != 0);
+	net_free(net);
+}
+
+/* The initiator learns from the answer what it may not have, and deletes what the peer has made for it. */
+static void initiator_withdraws(void **state)
+{
+	struct net_options options = {.start_a = true, .children = 2};
+	struct net *net = net_new_with(&options, 5);
+	struct gate gate = {.answer = TS_UNACCEPTABLE};
+
+	(void)state;
+	engine_admit(net->side[A].engine, gate_ask, &gate);
+	net_run(net, 10 * NS_PER_S);
+	assert_true(gate.asked >= 2);
+	assert_keyless(&gate);
+	assert_int_equal(net_live(net, A, false), 0);
+	assert_int_equal(net->side[A].events[EVENT_CHILD_UP], 0);
+	assert_true(net->side[A].events[EVENT_CHILD_REFUSED] >= 2);
+	gate.answer = NOTIFY_NONE;
+	net_run(net, 120 * NS_PER_S);
+	net_assert_up(net, 2);
+	net_free(net);
+}
+
+/* SAs that could not be installed are deleted at both ends, alone of their child, and tried again after a while. */
+static void unusable_is_tried_again(void **state)
+{
+	struct net_options options = {.start_a = true, .children = 2};
+	struct net *net = net_new_with(&options, 5);
+	struct engine_command command = {.kind = ENGINE_UNUSABLE};
+
+	(void)state;
+	net_run(net, 5 * NS_PER_S);
+	net_assert_up(net, 2);
+	net->check_lossless = false;
+	command.child_id = net_carrier(&net->side[A], "child0")->install.child_id;
+	assert_int_equal(engine_command(net->side[A].engine, &command, net->now), 0);
+	net_drain(net, A);
+	net_run(net, 1 * NS_PER_S);
+	assert_int_equal(net_live(net, A, false), 1);
+	assert_int_equal(net_live(net, B, false), 1);
+	assert_null(net_carrier(&net->side[A], "child0"));
+	net_run(net, 30 * NS_PER_S);
+	net_assert_up(net, 2);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +358,9 @@ int main(void)
 		cmocka_unit_test(acquire_beyond_the_policy_is_left_out),
 		cmocka_unit_test(shunts_are_not_negotiated),
 		cmocka_unit_test(rekey_each_second),
+		cmocka_unit_test(responder_refuses),
+		cmocka_unit_test(initiator_withdraws),
+		cmocka_unit_test(unusable_is_tried_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
