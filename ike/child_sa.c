@@ -178,7 +178,7 @@ enum notify child_admit(const struct child_sa *child, const struct child_sa *old
 		core_count(engine, IKE_COUNTER_TS_UNACCEPTABLE);
 	if (refusal != NOTIFY_NONE)
 		effects_event(&engine->effects, EVENT_CHILD_REFUSED, ike_sa_conn_name(child->sa), child->config->name,
-			&child->sa->remote, "CHILD SA refused with %s: %s", notify_name(refusal), why);
+			&child->sa->remote, "CHILD SA refused with %s: %s", notify_name((uint16_t)refusal), why);
 	return refusal;
 }
 
