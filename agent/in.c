@@ -54,7 +54,7 @@ __attribute__((noinline)) static void in_tell_moved(struct worker *worker, struc
 __attribute__((noinline)) static void in_clamp_mss(
 	struct worker *worker, struct sa_slot *slot, struct frame *frame, const struct inner *inner)
 {
-	if (slot->context.sa.flags & SA_MSS_CLAMP)
+	if (slot->context.tunnel.flags & TUNNEL_MSS_CLAMP)
 		mss_clamp(frame->data, inner, worker_inner_mtu(worker, slot));
 }
 

@@ -254,7 +254,7 @@ static enum drop_reason out_protect(
 		return DROP_TTL_EXPIRED;
 	if (checksum_partial(frame->data, inner))
 		checksum_complete(frame->data, inner);
-	if (inner->protocol == IPPROTO_TCP && slot->context.sa.flags & SA_MSS_CLAMP)
+	if (inner->protocol == IPPROTO_TCP && slot->context.tunnel.flags & TUNNEL_MSS_CLAMP)
 		mss_clamp(frame->data, inner, mtu);
 	if (large && !whole)
 		return out_too_big(worker, slot, frame, inner, mtu);

@@ -12,7 +12,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define FLAGS_KNOWN (SA_UDP_ENCAP | SA_ESN | SA_MSS_CLAMP)
+#define FLAGS_KNOWN (SA_UDP_ENCAP | SA_ESN)
 #define IPV4_LEN    20u
 #define IPV6_LEN    40u
 #define UDP_LEN	    8u
@@ -48,7 +48,6 @@ static void outer_ipv4(
 	uint8_t *ip = ctx->outer;
 
 	ip[0] = 0x45;
-	ip[8] = OUTER_TTL;
 	ip[9] = protocol;
 	memcpy(ip + 12, local->bytes, 4);
 	memcpy(ip + 16, remote->bytes, 4);
@@ -62,7 +61,6 @@ static void outer_ipv6(
 
 	ip[0] = 0x60;
 	ip[6] = protocol;
-	ip[7] = OUTER_TTL;
 	memcpy(ip + 8, local->bytes, 16);
 	memcpy(ip + 24, remote->bytes, 16);
 	ctx->outer_len = IPV6_LEN;
@@ -72,14 +70,16 @@ static void outer_ipv6(
 static void outer_options(struct sa_context *ctx, const struct tunnel_options *options)
 {
 	ctx->class_keep = 0xff;
+	ctx->class_set = 0;
 	if (options->dscp == DSCP_SET) {
 		ctx->class_keep = ECN_MASK;
 		ctx->class_set = (uint8_t)(options->dscp_value << 2);
 	}
 	if (options->ecn == ECN_OFF)
 		ctx->class_keep &= (uint8_t)~ECN_MASK;
-	if (options->ttl)
-		ctx->outer[ctx->outer_family == 4 ? 8 : 7] = options->ttl;
+	ctx->df_keep = options->df == DF_COPY;
+	ctx->df_set = options->df == DF_SET;
+	ctx->outer[ctx->outer_family == 4 ? 8 : 7] = options->ttl ? options->ttl : OUTER_TTL;
 }
 
 static void outer_udp(struct sa_context *ctx, const struct sa *sa)
@@ -99,8 +99,7 @@ void sa_context_derive(struct sa_context *ctx)
 	ctx->seq_last = sa->flags & SA_ESN ? UINT64_MAX : UINT32_MAX;
 	ctx->plain = sa->protocol == IPPROTO_ESP && sa->mode == SA_TUNNEL && ctx->outer_family == 4 &&
 		     !(sa->flags & SA_UDP_ENCAP) && !ctx->tunnel.options.tfc_pad;
-	ctx->df_keep = ctx->tunnel.options.df == DF_COPY;
-	ctx->df_set = ctx->tunnel.options.df == DF_SET;
+	outer_options(ctx, &ctx->tunnel.options);
 	ctx->outer_sum = checksum_fold(sum_around(sum_word64(ctx->outer + 12), sum_word32(ctx->outer + 8)));
 	ctx->front_len = (uint8_t)(ctx->outer_len + ESP_HEADER_LEN + ctx->suite->iv_len);
 	selector_pair_init(&ctx->selectors, &ctx->tunnel);
@@ -135,7 +134,6 @@ int sa_context_init(struct sa_context *ctx, const struct sa *sa, const struct tu
 		outer_ipv4(ctx, &local, &remote, protocol);
 	else
 		outer_ipv6(ctx, &local, &remote, protocol);
-	outer_options(ctx, &tunnel->options);
 	if (sa->flags & SA_UDP_ENCAP)
 		outer_udp(ctx, sa);
 	sa_context_derive(ctx);

@@ -79,10 +79,37 @@ static bool tunnel_read(const volatile struct tunnel *slot, struct tunnel *copy)
 			continue;
 		memcpy(copy, (const void *)slot, sizeof(*copy));
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (__atomic_load_n(&slot->generation, __ATOMIC_RELAXED) == generation)
+		if (__atomic_load_n(&slot->generation, __ATOMIC_RELAXED) == generation) {
+			copy->generation = generation;
 			return true;
+		}
 	}
 	return false;
+}
+
+/*
+ * The tunnel of a living SA was written since the slot read it: its options and selectors come into force in the
+ * context as it is, with the keys, counters and way that it has. Packets that have begun lose nothing by it: what their
+ * ends ask of the tunnel is right by either writing, and helpers look at ciphers alone (loan.h). While the tunnel is
+ * being written, what was read before holds.
+ */
+__attribute__((noinline)) static void sa_slot_renew(struct sa_slot *slot, const volatile struct tunnel *from)
+{
+	struct tunnel tunnel;
+
+	if (__atomic_load_n(&from->generation, __ATOMIC_RELAXED) & 1 || !tunnel_read(from, &tunnel))
+		return;
+	slot->context.tunnel = tunnel;
+	sa_context_derive(&slot->context);
+}
+
+/* A context that is in use names a tunnel of the map. */
+static void sa_slot_follow(const struct sa_table *table, struct sa_slot *slot)
+{
+	const volatile struct tunnel *tunnel = &table->maps.tunnel[slot->context.sa.tunnel];
+
+	if (slot->context.tunnel.generation != __atomic_load_n(&tunnel->generation, __ATOMIC_ACQUIRE))
+		sa_slot_renew(slot, tunnel);
 }
 
 static struct sa_slot *sa_table_make(struct sa_table *table, uint32_t index)
@@ -131,6 +158,7 @@ struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_di
 		*reason = DROP_SA_BROKEN;
 		return NULL;
 	}
+	sa_slot_follow(table, slot);
 	return slot;
 }
 

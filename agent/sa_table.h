@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker's view of the SADB: the mapped slots, shared by all, and this worker's own contexts over them, made when a
- * packet first needs one and dropped when the slot's generation moves on.
+ * packet first needs one and dropped when the slot's generation moves on. When the generation of the SA's tunnel moves
+ * on, the context takes over the tunnel's options and selectors and stays.
  */
 #ifndef ESPALIER_AGENT_SA_TABLE_H
 #define ESPALIER_AGENT_SA_TABLE_H
@@ -50,8 +51,8 @@ int sa_table_init(struct sa_table *table, const struct sa_maps *maps, atomic_fla
 void sa_table_clear(struct sa_table *table);
 
 /*
- * The context of SA `index` for this direction. NULL: *reason is DROP_SA_BROKEN, or `gone` if there is no such live SA.
- * Valid until the worker's turn ends.
+ * The context of SA `index` for this direction, by what its tunnel says now. NULL: *reason is DROP_SA_BROKEN, or `gone`
+ * if there is no such live SA. Valid until the worker's turn ends.
  */
 struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction,
 	enum drop_reason gone, enum drop_reason *reason);

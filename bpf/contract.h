@@ -182,7 +182,6 @@ enum sa_mode { SA_TUNNEL = 1, SA_TRANSPORT = 2 };
 
 #define SA_UDP_ENCAP 0x0001u /* ESP in UDP (RFC 3948); ports below */
 #define SA_ESN	     0x0002u /* 64-bit sequence numbers (RFC 4304) */
-#define SA_MSS_CLAMP 0x0004u
 
 #define SA_KEY_MAX	 32u
 #define SA_INTEG_KEY_MAX 64u
@@ -294,6 +293,8 @@ struct tunnel_options {
 	__u16 tfc_pad;	 /* inner packets are padded to at least this many bytes (RFC 4303 2.7); 0: not; TFC_PAD_MTU */
 };
 
+#define TUNNEL_MSS_CLAMP 0x0001u /* TCP SYNs announce no longer segments than the tunnel carries */
+
 #define OUT_MORE_MAX 14u /* outbound SAs of a child beside its first (RFC 9611) */
 
 /* One CHILD SA's policy, whichever SAs carry it at the moment. `out_sa` is changed by one store: that is the switch at
@@ -305,7 +306,9 @@ struct tunnel {
 	__u8 mode;    /* enum sa_mode */
 	__u8 local_count;
 	__u8 remote_count;
-	__u32 flags; /* SA_MSS_CLAMP */
+	__u32 flags; /* TUNNEL_* */
+	/* As an SA's. Flags, options and selectors change under living SAs: a reader takes them anew when it moved on.
+	 */
 	__u32 generation;
 	struct tunnel_options options;
 	__u32 out_more_count;

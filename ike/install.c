@@ -55,7 +55,7 @@ struct tunnel_table *installer_tunnels(struct installer *installer)
 }
 
 /* ---- slots of tunnels ------------------------------------------------------------------------------------------ */
-static bool clamps_mss(const struct installer *installer, uint8_t choice)
+bool install_clamps_mss(const struct installer *installer, uint8_t choice)
 {
 	return choice == MSS_DEFAULT ? installer->mss_clamp : choice == MSS_CLAMP;
 }
@@ -96,7 +96,7 @@ int install_slot_write(struct installer *installer, struct tunnel_entry *entry)
 {
 	struct tunnel tunnel = {
 		.mode = entry->mode,
-		.flags = clamps_mss(installer, entry->clamp) ? SA_MSS_CLAMP : 0,
+		.flags = install_clamps_mss(installer, entry->clamp) ? TUNNEL_MSS_CLAMP : 0,
 		.options = entry->options,
 		.local_count = entry->local_count,
 		.remote_count = entry->remote_count,
@@ -253,7 +253,7 @@ static int sa_add(struct installer *installer, const struct child_install *insta
 	struct sa sa;
 	int rc;
 
-	sa_fill(install, direction, entry->id, clamps_mss(installer, install->config->clamp), clock_now_ns(), &sa);
+	sa_fill(install, direction, entry->id, clock_now_ns(), &sa);
 	rc = sadb_add(installer->db, &sa, index);
 	secret_wipe(&sa, sizeof(sa));
 	if (rc)

@@ -17,7 +17,7 @@ struct installer; /* opaque */
 
 /* Over an open SADB (borrowed) and the agent's link (borrowed). -errno. */
 int installer_new(struct sadb *db, struct agent_link *link, struct installer **installer);
-/* Whether tunnels and SAs made from now on clamp the MSS; at first they do. */
+/* Whether tunnels whose child does not say clamp the MSS, from the next installer_configure on; at first they do. */
 void installer_clamp_mss(struct installer *installer, bool on);
 /* What stands in the maps stays: fail closed. */
 void installer_free(struct installer *installer);

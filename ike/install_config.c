@@ -32,12 +32,13 @@ static int child_protect(struct installer *installer, struct tunnel_entry *entry
 /* What a reload may change under living SAs. */
 static void options_set(struct installer *installer, struct tunnel_entry *entry, const struct child_config *child)
 {
-	bool same =
-		memcmp(&entry->options, &child->options, sizeof(child->options)) == 0 && entry->clamp == child->clamp;
+	const struct tunnel *slot = sadb_tunnel(installer->db, entry->id);
+	bool same = memcmp(&entry->options, &child->options, sizeof(child->options)) == 0 && slot &&
+		    install_clamps_mss(installer, child->clamp) == !!(slot->flags & TUNNEL_MSS_CLAMP);
 
 	entry->options = child->options;
 	entry->clamp = child->clamp;
-	if (!same && entry->id != TUNNEL_NONE)
+	if (!same && slot)
 		install_slot_write(installer, entry);
 }
 

@@ -15,6 +15,8 @@ struct installer {
 	bool settled; /* nothing of an earlier run is left */
 };
 
+/* Does a child that chose so (enum mss_choice) clamp the MSS? */
+bool install_clamps_mss(const struct installer *installer, uint8_t choice);
 /* The entry's selectors and options into its slot, which is taken if there is none yet. -errno. */
 int install_slot_write(struct installer *installer, struct tunnel_entry *entry);
 void install_selectors_set(struct tunnel_entry *entry, const struct selector *local, uint8_t local_count,

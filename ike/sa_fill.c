@@ -26,8 +26,8 @@ static void lifetimes_fill(const struct child_config *config, bool esn, uint64_t
 	out->hard_ns = config->life_ns ? now + config->life_ns : 0;
 }
 
-void sa_fill(const struct child_install *install, enum sa_direction direction, uint32_t tunnel, bool mss_clamp,
-	uint64_t now, struct sa *out)
+void sa_fill(
+	const struct child_install *install, enum sa_direction direction, uint32_t tunnel, uint64_t now, struct sa *out)
 {
 	bool esn = install->suite.esn.type == TRANSFORM_ESN && install->suite.esn.id == ESN_YES;
 
@@ -40,8 +40,7 @@ void sa_fill(const struct child_install *install, enum sa_direction direction, u
 	out->encr = install->suite.encr.id;
 	out->encr_key_bits = install->suite.encr.key_bits;
 	out->integ = install->suite.integ.type == TRANSFORM_INTEG ? install->suite.integ.id : INTEG_NONE;
-	out->flags = (uint16_t)((install->udp_encap ? SA_UDP_ENCAP : 0) | (esn ? SA_ESN : 0) |
-				(mss_clamp ? SA_MSS_CLAMP : 0));
+	out->flags = (uint16_t)((install->udp_encap ? SA_UDP_ENCAP : 0) | (esn ? SA_ESN : 0));
 	addr_to_mapped(&install->local.addr, out->local.bytes);
 	addr_to_mapped(&install->remote.addr, out->remote.bytes);
 	out->local_port = install->udp_encap ? install->local.port : 0;

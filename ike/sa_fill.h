@@ -12,7 +12,7 @@
 #define SA_SOFT_PACKETS_MAX UINT64_C(0xe0000000)
 
 /* All but generation and state. The caller wipes it. */
-void sa_fill(const struct child_install *install, enum sa_direction direction, uint32_t tunnel, bool mss_clamp,
-	uint64_t now, struct sa *out);
+void sa_fill(const struct child_install *install, enum sa_direction direction, uint32_t tunnel, uint64_t now,
+	struct sa *out);
 
 #endif

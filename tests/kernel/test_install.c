@@ -622,7 +622,7 @@ static void options_are_changed_in_place(void **state)
 	policies_to(s, 2, &tunnel);
 	up(s, 1, 0);
 	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.dscp, DSCP_COPY);
-	assert_int_equal(sadb_tunnel(s->db, tunnel)->flags, SA_MSS_CLAMP);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->flags, TUNNEL_MSS_CLAMP);
 	installer_configure(s->installer, with, NULL);
 	assert_int_equal(out_spi(s, tunnel), 0x2001);
 	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.dscp, DSCP_SET);
@@ -630,6 +630,13 @@ static void options_are_changed_in_place(void **state)
 	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.df, DF_SET);
 	assert_int_equal(sadb_tunnel(s->db, tunnel)->options.tfc_pad, 900);
 	assert_int_equal(sadb_tunnel(s->db, tunnel)->flags, 0);
+	installer_clamp_mss(s->installer, false); /* of children that do not say, those with SAs too */
+	installer_configure(s->installer, s->config, NULL);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->flags, 0);
+	installer_clamp_mss(s->installer, true);
+	installer_configure(s->installer, s->config, NULL);
+	assert_int_equal(sadb_tunnel(s->db, tunnel)->flags, TUNNEL_MSS_CLAMP);
+	installer_configure(s->installer, with, NULL);
 	engine_config_free(s->config);
 	s->config = with;
 	install = child(s, 2, 1);
@@ -647,7 +654,7 @@ static void transport_and_ah_are_filled(void **state)
 
 	install.mode = SA_TRANSPORT;
 	install.suite = (struct suite){.protocol = PROTOCOL_AH, .integ = {TRANSFORM_INTEG, INTEG_AES_256_GMAC, 0}};
-	sa_fill(&install, SA_IN, 3, false, 1000, &sa);
+	sa_fill(&install, SA_IN, 3, 1000, &sa);
 	assert_int_equal(sa.protocol, 51);
 	assert_int_equal(sa.mode, SA_TRANSPORT);
 	assert_int_equal(sa.encr, 0);
@@ -670,10 +677,10 @@ static void sa_is_filled(void **state)
 	install.remote.port = 1234;
 	memset(install.in.encr, 0x11, sizeof(install.in.encr));
 	memset(install.out.encr, 0x22, sizeof(install.out.encr));
-	sa_fill(&install, SA_IN, 3, true, 1000, &sa);
+	sa_fill(&install, SA_IN, 3, 1000, &sa);
 	assert_int_equal(ntohl(sa.spi), 0x1005);
 	assert_int_equal(sa.encr_key[0], 0x11);
-	assert_int_equal(sa.flags, SA_UDP_ENCAP | SA_MSS_CLAMP);
+	assert_int_equal(sa.flags, SA_UDP_ENCAP);
 	assert_int_equal(sa.remote_port, 1234);
 	assert_int_equal(sa.encr, ENCR_AES_GCM_16);
 	assert_int_equal(sa.integ, INTEG_NONE);
@@ -683,7 +690,7 @@ static void sa_is_filled(void **state)
 	install.suite.esn = (struct transform){TRANSFORM_ESN, ESN_YES, 0};
 	config.rekey_packets = 77;
 	config.life_ns = 0;
-	sa_fill(&install, SA_OUT, 3, false, 1000, &sa);
+	sa_fill(&install, SA_OUT, 3, 1000, &sa);
 	assert_int_equal(ntohl(sa.spi), 0x2005);
 	assert_int_equal(sa.encr_key[0], 0x22);
 	assert_int_equal(sa.flags, SA_ESN);

@@ -124,7 +124,7 @@ static struct sa sa_of(uint32_t tunnel, enum sa_direction direction)
 	sa.encr = suite->encr;
 	sa.encr_key_bits = suite->encr_key_bits;
 	sa.integ = suite->integ;
-	sa.flags = (uint16_t)((number_of("clamp", "1") ? SA_MSS_CLAMP : 0) | (number_of("esn", "0") ? SA_ESN : 0));
+	sa.flags = number_of("esn", "0") ? SA_ESN : 0;
 	if (udp) {
 		sa.flags |= SA_UDP_ENCAP;
 		sa.local_port = sa.remote_port = (uint16_t)udp;
@@ -192,6 +192,7 @@ int main(int argc, char **argv)
 	if (err)
 		return fail(argv[1], err);
 	tunnel.mode = mode_of();
+	tunnel.flags = number_of("clamp", "1") ? TUNNEL_MSS_CLAMP : 0;
 	selector_of("local_ts", &tunnel.local[0]);
 	remote = selector_of("remote_ts", &tunnel.remote[0]);
 	err = sadb_tunnel_add(db, &tunnel, &id);

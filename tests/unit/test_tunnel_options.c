@@ -189,6 +189,53 @@ static void test_tfc_mtu(void **state)
 	lab_pair_clear(&pair);
 }
 
+/* Options that change under an SA: all of them come into force, and none of those before stays. */
+static void test_derived_anew(void **state)
+{
+	static const struct tunnel_options other = {.df = DF_SET,
+		.dscp = DSCP_SET,
+		.dscp_value = 10,
+		.ecn = ECN_OFF,
+		.ttl = 17,
+		.flow_label = FLOW_LABEL_COPY,
+		.tfc_pad = 500};
+	uint8_t packet[128], before[100], after[100];
+	struct lab_pair pair;
+	struct lab_frame lab;
+	uint32_t len = lab_packet(packet, 4, 17, 20);
+
+	(void)state;
+	packet[1] = 46 << 2 | 2;
+	lab_ipv4_check(packet);
+	for (unsigned family = 4; family <= 6; family += 2) {
+		seal_with(&pair, &lab, (uint8_t)family, (struct tunnel_options){0}, packet, len);
+		memcpy(before, pair.out.outer, pair.out.outer_len);
+		assert_int_equal(pair.out.plain, family == 4);
+		pair.out.tunnel.options = other;
+		sa_context_derive(&pair.out);
+		assert_false(pair.out.plain);
+		assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
+		assert_int_equal(lab.frame.data[family == 4 ? 8 : 7], 17);
+		assert_int_equal(
+			family == 4 ? lab.frame.data[1] : (lab.frame.data[0] << 4 | lab.frame.data[1] >> 4) & 0xff,
+			10 << 2);
+		assert_in_range(lab.frame.len, 500, 600);
+		pair.out.tunnel.options = (struct tunnel_options){0};
+		sa_context_derive(&pair.out);
+		memcpy(after, pair.out.outer, pair.out.outer_len);
+		assert_memory_equal(after, before, pair.out.outer_len);
+		assert_int_equal(pair.out.plain, family == 4);
+		assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
+		assert_int_equal(lab.frame.data[family == 4 ? 8 : 7], 64);
+		assert_int_equal(
+			family == 4 ? lab.frame.data[1] : (lab.frame.data[0] << 4 | lab.frame.data[1] >> 4) & 0xff,
+			46 << 2 | 2);
+		assert_true(lab.frame.len < 200);
+		assert_int_equal(pair.out.packets, 3);
+		lab_pair_clear(&pair);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +246,7 @@ int main(void)
 		cmocka_unit_test(test_flow_label),
 		cmocka_unit_test(test_tfc),
 		cmocka_unit_test(test_tfc_mtu),
+		cmocka_unit_test(test_derived_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -441,6 +441,110 @@ static void slot_moves_on_within_a_bundle(void **state)
 	chunk_give(&lab->b.cache, opened.chunk);
 }
 
+/* What the IKE daemon does at a reload (sadb_tunnel_update). */
+static void tunnel_change(struct tunnel *tunnel, struct tunnel_options options, uint32_t flags)
+{
+	tunnel->generation++;
+	tunnel->options = options;
+	tunnel->flags = flags;
+	tunnel->generation++;
+}
+
+/* The tunnel's options change under a living SA: the next batch obeys, by the same context, keys and counters; while
+ * the tunnel is being written, the old ones hold. */
+static void options_change_under_a_living_sa(void **state)
+{
+	static const struct {
+		struct tunnel_options options;
+		uint8_t tos, df, ttl;
+	} rows[] = {{{.dscp = DSCP_SET, .dscp_value = 46, .df = DF_SET, .ttl = 17}, 46 << 2, 0x40, 17},
+		{{.dscp = DSCP_SET, .dscp_value = 10, .df = DF_CLEAR}, 10 << 2, 0, 64}, {{0}, 0, 0x40, 64}};
+	struct lab *lab = *state;
+	struct frame sealed = seal_one(lab, 100);
+	const struct sa_slot *slot = lab->a.worker.sas.slots[1];
+
+	chunk_give(&lab->a.cache, sealed.chunk);
+	for (unsigned i = 0; i < 3; i++) {
+		tunnel_change(&lab->a.tunnels[0], rows[i].options, 0);
+		sealed = seal_one(lab, 100);
+		assert_int_equal(sealed.data[14 + 1], rows[i].tos);
+		assert_int_equal(sealed.data[14 + 6], rows[i].df);
+		assert_int_equal(sealed.data[14 + 8], rows[i].ttl);
+		assert_int_equal(lab->a.runs[1].packets, i + 2);
+		assert_int_equal(lab->a.runs[1].out_seq, i + 2);
+		assert_ptr_equal(lab->a.worker.sas.slots[1], slot);
+		chunk_give(&lab->a.cache, sealed.chunk);
+	}
+	lab->a.tunnels[0].generation++;
+	lab->a.tunnels[0].options.ttl = 99;
+	sealed = seal_one(lab, 100);
+	assert_int_equal(sealed.data[14 + 8], 64);
+	assert_int_equal(lab->a.runs[1].packets, 5);
+	chunk_give(&lab->a.cache, sealed.chunk);
+	lab->a.tunnels[0].generation++;
+	sealed = seal_one(lab, 100);
+	assert_int_equal(sealed.data[14 + 8], 99);
+	chunk_give(&lab->a.cache, sealed.chunk);
+	assert_int_equal(dropped_all(&lab->a), 0);
+}
+
+/* And the MSS of a SYN, which the tunnel bounds or leaves alone. */
+static void mss_clamp_changes_under_a_living_sa(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[44];
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct frame sealed, opened;
+
+		gateway_packet(packet, sizeof(packet), 0, true);
+		checksum_update16(packet + 10, (uint8_t[]){packet[8], packet[9]}, (uint8_t[]){packet[8], 6});
+		packet[9] = 6;
+		packet[32] = 0x60;
+		packet[33] = 0x02; /* SYN */
+		memcpy(packet + 40, ((uint8_t[]){2, 4, 1460 >> 8, 1460 & 0xff}), 4);
+		tunnel_change(&lab->a.tunnels[0], (struct tunnel_options){0}, i % 2 ? TUNNEL_MSS_CLAMP : 0);
+		tunnel_change(&lab->b.tunnels[0], (struct tunnel_options){0}, i / 2 ? TUNNEL_MSS_CLAMP : 0);
+		gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+		worker_turn(&lab->a.worker, lab->now);
+		assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &sealed, 1), 1);
+		gateway_push_esp(&lab->b, 0, &sealed);
+		chunk_give(&lab->a.cache, sealed.chunk);
+		worker_turn(&lab->b.worker, lab->now);
+		assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_LAN), 0, &opened, 1), 1);
+		assert_int_equal(wire_get16(opened.data + 14 + 42) < 1460, i != 0);
+		chunk_give(&lab->b.cache, opened.chunk);
+	}
+}
+
+/* The same of what the peer's marks do to a packet that comes out: congestion is carried over, or is not. */
+static void options_change_on_the_way_in(void **state)
+{
+	struct lab *lab = *state;
+	struct frame opened;
+	uint8_t packet[100];
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct frame sealed;
+
+		gateway_packet(packet, sizeof(packet), 0, true);
+		checksum_update16(packet + 10, (uint8_t[]){packet[0], packet[1]}, (uint8_t[]){packet[0], 2});
+		packet[1] = 2; /* ECT(0) */
+		gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+		worker_turn(&lab->a.worker, lab->now);
+		assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &sealed, 1), 1);
+		sealed.data[14 + 1] |= 3; /* congestion experienced; the header's checksum is not looked at */
+		tunnel_change(&lab->b.tunnels[0], (struct tunnel_options){.ecn = i % 2 ? ECN_OFF : ECN_NORMAL}, 0);
+		gateway_push_esp(&lab->b, 0, &sealed);
+		chunk_give(&lab->a.cache, sealed.chunk);
+		worker_turn(&lab->b.worker, lab->now);
+		assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_LAN), 0, &opened, 1), 1);
+		assert_int_equal(opened.data[14 + 1] & 3, i % 2 ? 2 : 3);
+		chunk_give(&lab->b.cache, opened.chunk);
+	}
+	assert_int_equal(lab->b.runs[0].packets, 4);
+}
+
 /* Several outbound SAs of a child (RFC 9611): a worker sends by its own, and by the first where it has none. */
 static void workers_choose_their_sa(void **state)
 {
@@ -986,6 +1090,9 @@ int main(void)
 		TEST(last_number_within_a_bundle),
 		TEST(hard_limit_within_a_bundle),
 		TEST(slot_moves_on_within_a_bundle),
+		TEST(options_change_under_a_living_sa),
+		TEST(mss_clamp_changes_under_a_living_sa),
+		TEST(options_change_on_the_way_in),
 		TEST(workers_choose_their_sa),
 		TEST(sweep_goes_on),
 		TEST(local_packets_reach_the_host),

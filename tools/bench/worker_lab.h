@@ -98,7 +98,6 @@ static inline void gateway_sa(struct gateway *gateway, uint32_t index, unsigned 
 	sa->encr = suite->encr;
 	sa->encr_key_bits = suite->encr_key_bits;
 	sa->integ = suite->integ;
-	sa->flags = SA_MSS_CLAMP;
 	sa->local = gateway_addr(side == 0 ? "192.0.2.1" : "192.0.2.2");
 	sa->remote = gateway_addr(side == 0 ? "192.0.2.2" : "192.0.2.1");
 	sa->replay_bits = 1024;
@@ -120,6 +119,7 @@ static inline int gateway_init(struct gateway *gateway, unsigned side, const str
 		gateway->tunnels[i] = (struct tunnel){.out_sa = SA_NONE,
 			.state = TUNNEL_LIVE,
 			.mode = SA_TUNNEL,
+			.flags = TUNNEL_MSS_CLAMP,
 			.local_count = 1,
 			.remote_count = 1};
 	gateway->tunnels[0].out_sa = 1;
