@@ -41,14 +41,28 @@ static bool fits(const struct sa_context *ctx, const struct frame *frame, uint32
 	return at >= before && at + frame->len + extra + *padding + ESP_TRAILER_LEN + suite->icv_len <= frame->size;
 }
 
-/* Bytes behind the inner packet that hide its length, never more than the way carries (RFC 4303 2.7). */
-static uint32_t tfc_len(const struct sa_context *ctx, uint32_t inner_len)
+/* The longest text that the frame has room for behind `data`, whatever fills its last block; 0: none. */
+static uint32_t text_room(const struct sa_context *ctx, const struct frame *frame)
 {
-	uint32_t wanted = ctx->tunnel.options.tfc_pad;
+	const struct esp_suite *suite = ctx->suite;
+	uint32_t taken = frame_headroom(frame) + suite->block - 1u + ESP_TRAILER_LEN + suite->icv_len;
+
+	return frame->size > taken ? frame->size - taken : 0;
+}
+
+/* Bytes behind the inner packet that hide its length: never more than the way carries, nor than there is room for, as
+ * this padding is a sender's choice by the packet (RFC 4303 2.7). Packets of whatever length get the same one. */
+static uint32_t tfc_len(const struct sa_context *ctx, const struct frame *frame, uint32_t inner_len)
+{
+	uint32_t wanted = ctx->tunnel.options.tfc_pad, room = text_room(ctx, frame);
 
 	if (ctx->carries && wanted > ctx->carries)
 		wanted = ctx->carries;
-	return wanted > inner_len && wanted != TFC_PAD_MTU ? wanted - inner_len : 0;
+	if (wanted == TFC_PAD_MTU)
+		return 0;
+	if (wanted > room)
+		wanted = room;
+	return wanted > inner_len ? wanted - inner_len : 0;
 }
 
 static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame, const struct inner *inner,
@@ -56,7 +70,7 @@ static enum drop_reason tunnel_begin(struct sa_context *ctx, struct frame *frame
 {
 	const struct esp_suite *suite = ctx->suite;
 	uint32_t before = ctx->front_len, len = inner->len;
-	uint32_t padding, tfc = ctx->tunnel.options.tfc_pad ? tfc_len(ctx, len) : 0;
+	uint32_t padding, tfc = ctx->tunnel.options.tfc_pad ? tfc_len(ctx, frame, len) : 0;
 	uint8_t *packet = frame->data;
 
 	if (!fits(ctx, frame, len, before, tfc, &padding))

@@ -56,3 +56,17 @@ def test_jumbo_frames(engine):
         # TCP sends segments of the whole MTU first: they are refused by the size that the tunnel carries.
         wait_until("the client has learned the tunnel's size", lambda: "mtu" in s.client.run(
             "ip", "route", "get", at.SERVER[4]).stdout)
+
+
+@pytest.mark.parametrize("padding", ["mtu", 8000])
+def test_padding_of_a_wide_path(padding):
+    """Small packets are padded as far as their buffers reach, and arrive; longer ones go as they are."""
+    with scene(nat=False, start=False, child_options={"tfc_padding": padding}) as s:
+        widen(s.site)
+        s.start()
+        seen = s.site.capture(filter="ip proto 50", snap=100)
+        for size in (56, 1400, 3500, 4100, 8000):
+            assert s.ping(5, size=size).lost == 0, f"{size} bytes"
+        assert seen.verdict().clean
+        lengths = sorted({int(f"{frame[16]:02x}{frame[17]:02x}", 16) for _, frame in seen.frames()})
+        assert 3700 < lengths[0] and lengths[-1] > 8000, lengths

@@ -189,6 +189,37 @@ static void test_tfc_mtu(void **state)
 	lab_pair_clear(&pair);
 }
 
+/* A way that carries more than a packet's buffer: padded as far as that reaches, all to one length, and none dies. */
+static void test_tfc_jumbo(void **state)
+{
+	static const uint16_t wanted[] = {TFC_PAD_MTU, 8000, 65534};
+	struct lab_pair pair;
+	struct lab_frame lab;
+	uint8_t packet[FRAME_SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		uint32_t padded = 0;
+
+		for (uint32_t payload = 0; payload <= 3700; payload += 37) {
+			uint32_t len = lab_packet(packet, 4, 253, payload);
+
+			seal_with(&pair, &lab, 4, (struct tunnel_options){0}, packet, len);
+			pair.out.carries = 8947;
+			pair.out.tunnel.options.tfc_pad = wanted[i];
+			sa_context_derive(&pair.out);
+			assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), DROP_NONE);
+			padded = padded ? padded : lab.frame.len;
+			assert_int_equal(lab.frame.len, padded);
+			assert_true(padded > 3700);
+			assert_int_equal(lab_open(&pair, &lab.frame), DROP_NONE);
+			assert_int_equal(lab.frame.len, len);
+			assert_memory_equal(lab.frame.data, packet, len);
+			lab_pair_clear(&pair);
+		}
+	}
+}
+
 /* Options that change under an SA: all of them come into force, and none of those before stays. */
 static void test_derived_anew(void **state)
 {
@@ -246,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_flow_label),
 		cmocka_unit_test(test_tfc),
 		cmocka_unit_test(test_tfc_mtu),
+		cmocka_unit_test(test_tfc_jumbo),
 		cmocka_unit_test(test_derived_anew),
 	};
 
