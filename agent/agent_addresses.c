@@ -6,24 +6,36 @@
 
 #include <string.h>
 
-/* The source of our ICMP errors: an address on a served interface, else any that is not the loopback's. */
-static void agent_choose_own(struct agent *agent, const struct local_addr *list, uint32_t count)
-{
-	struct addr16 own[2] = {0};
-	uint32_t rank[2] = {0};
+/* Addresses by family, IPv4 first. */
+struct own_addresses {
+	struct addr16 list[2][OWN_ADDRESSES_MAX];
+	uint32_t count[2];
+};
 
+/* Those of global scope, on served interfaces or on others. */
+static void own_collect(
+	struct agent *agent, const struct local_addr *list, uint32_t count, bool served, struct own_addresses *own)
+{
 	for (uint32_t i = 0; i < count; i++) {
 		bool v6 = list[i].addr.family == IP_V6;
-		uint32_t worth = port_table_by_ifindex(&agent->shared.ports, list[i].ifindex) ? 2 : 1;
 
-		if (list[i].scope != RT_SCOPE_UNIVERSE || worth <= rank[v6])
+		if (list[i].scope != RT_SCOPE_UNIVERSE || own->count[v6] == OWN_ADDRESSES_MAX ||
+			served != !!port_table_by_ifindex(&agent->shared.ports, list[i].ifindex))
 			continue;
-		rank[v6] = worth;
-		addr_to_mapped(&list[i].addr, own[v6].bytes);
+		addr_to_mapped(&list[i].addr, own->list[v6][own->count[v6]++].bytes);
 	}
+}
+
+/* The sources of our ICMP errors: addresses on served interfaces before others. */
+static void agent_choose_own(struct agent *agent, const struct local_addr *list, uint32_t count)
+{
+	struct own_addresses own = {0};
+
+	own_collect(agent, list, count, true, &own);
+	own_collect(agent, list, count, false, &own);
 	atomic_fetch_add(&agent->shared.own_generation, 1); /* odd: being written */
-	agent->shared.own_v4 = own[0];
-	agent->shared.own_v6 = own[1];
+	memcpy(agent->shared.own_v4, own.list[0], sizeof(agent->shared.own_v4));
+	memcpy(agent->shared.own_v6, own.list[1], sizeof(agent->shared.own_v6));
 	atomic_fetch_add(&agent->shared.own_generation, 1);
 }
 

@@ -69,22 +69,23 @@ static bool allowed6(const struct inner *inner, enum icmp_error kind)
 	return ipv6_is_host(inner->source) && (kind == ICMP_TOO_BIG || ipv6_is_host(inner->destination));
 }
 
+uint16_t icmp_error_type(enum icmp_error kind, uint8_t family)
+{
+	if (kind == ICMP_TTL_EXPIRED)
+		return family == 4 ? 11 << 8 : 3 << 8;
+	return family == 4 ? 3 << 8 | 4 /* unreachable, fragmentation needed */ : 2 << 8 /* packet too big */;
+}
+
 static void put_icmp(uint8_t *icmp, uint8_t family, enum icmp_error kind, uint32_t mtu)
 {
-	uint32_t word = htonl(mtu);
+	uint16_t type = htons(icmp_error_type(kind, family));
+	uint32_t word = 0;
 
+	/* In IPv4 the MTU stands in 16 bits (RFC 1191 4). */
+	if (kind == ICMP_TOO_BIG)
+		word = htonl(family == 4 && mtu > UINT16_MAX ? UINT16_MAX : mtu);
 	memset(icmp, 0, ICMP_HEADER_LEN);
-	if (kind == ICMP_TTL_EXPIRED) {
-		icmp[0] = family == 4 ? 11 : 3;
-		return;
-	}
-	if (family == 4) {
-		icmp[0] = 3; /* destination unreachable */
-		icmp[1] = 4; /* fragmentation needed; the MTU stands in 16 bits (RFC 1191 4) */
-		word = htonl(mtu > UINT16_MAX ? UINT16_MAX : mtu);
-	} else {
-		icmp[0] = 2; /* packet too big */
-	}
+	memcpy(icmp, &type, 2);
 	memcpy(icmp + 4, &word, 4);
 }
 

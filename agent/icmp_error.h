@@ -14,9 +14,12 @@
 
 enum icmp_error { ICMP_TOO_BIG, ICMP_TTL_EXPIRED };
 
+/* type << 8 | code, as policies ask for it (struct inner). */
+uint16_t icmp_error_type(enum icmp_error kind, uint8_t family);
+
 /*
  * Build the error about `packet` (as received: before its TTL was decremented) into `out`, whose chunk the caller
- * gives; `out` must be another frame than the packet's. `source` is an address of this gateway in the packet's family,
+ * gives; `out` must be another frame than the packet's. `source` is the error's, in the packet's family,
  * 4 or 16 bytes; `mtu` is told with ICMP_TOO_BIG. True: out->data is an IP packet to inner->source with FRAME_HEADROOM
  * before it. False: no error may be sent about this packet.
  */

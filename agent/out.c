@@ -8,7 +8,6 @@
 #include "agent/esp_seal.h"
 #include "agent/forward.h"
 #include "agent/fragment.h"
-#include "agent/icmp_error.h"
 #include "agent/mss.h"
 #include "agent/selector.h"
 #include "agent/turn.h"
@@ -47,56 +46,6 @@ static enum drop_reason out_hold(struct worker *worker, struct frame *frame, con
 		mailbox_put(worker->shared->mailbox, &message);
 	}
 	return hold_add(&worker->waiting_sa, tunnel, frame, worker->now_ns) ? DROP_NONE : DROP_HELD_OVERFLOW;
-}
-
-static bool out_icmp_allowed(struct worker *worker)
-{
-	if (worker->now_ns - worker->icmp_refilled_ns >= NS_PER_S) {
-		worker->icmp_refilled_ns = worker->now_ns;
-		worker->icmp_tokens = ICMP_ERRORS_PER_S;
-	}
-	if (!worker->icmp_tokens)
-		return false;
-	worker->icmp_tokens--;
-	return true;
-}
-
-/* This gateway's own address in the packet's family, to be an ICMP error's source. False: there is none. */
-static bool out_own_address(struct worker_shared *shared, uint8_t family, struct addr16 *own)
-{
-	static const struct addr16 none;
-	uint32_t generation = atomic_load_explicit(&shared->own_generation, memory_order_acquire);
-
-	*own = family == 4 ? shared->own_v4 : shared->own_v6;
-	atomic_thread_fence(memory_order_acquire);
-	return !(generation & 1) && generation == atomic_load_explicit(&shared->own_generation, memory_order_relaxed) &&
-	       memcmp(own, &none, sizeof(none)) != 0;
-}
-
-/* Tell the packet's sender. What becomes of the packet itself is the caller's business. */
-static void out_tell_sender(
-	struct worker *worker, enum icmp_error kind, const struct frame *frame, const struct inner *inner, uint32_t mtu)
-{
-	struct frame answer = {0};
-	struct addr16 own;
-	enum drop_reason reason;
-
-	if (inner->family == 6 && mtu < INNER_IPV6_MTU_MIN)
-		mtu = INNER_IPV6_MTU_MIN; /* what is no longer goes whole (out_whole) */
-	if (!out_icmp_allowed(worker) || !out_own_address(worker->shared, inner->family, &own))
-		return;
-	if (!frame_alloc(&worker->cache, &answer, FRAME_DATA_MAX))
-		return;
-	if (!icmp_error_build(
-		    &answer, kind, frame->data, inner, inner->family == 4 ? own.bytes + 12 : own.bytes, mtu)) {
-		chunk_give(&worker->cache, answer.chunk);
-		return;
-	}
-	/* A packet of the host itself, or one that the host has routed: back the way it came. */
-	reason = frame->meta.flags & META_FROM_HOST ? forward_to_host(worker, &answer)
-						    : forward_packet(worker, &answer, false);
-	if (reason)
-		worker_drop(worker, &answer, reason);
 }
 
 /* Empty frames for `count` pieces of at most `mtu` bytes. False: not enough are left, and none is taken. */

@@ -3,6 +3,7 @@
 #ifndef ESPALIER_AGENT_OUT_H
 #define ESPALIER_AGENT_OUT_H
 
+#include "agent/icmp_error.h"
 #include "agent/worker.h"
 
 /* META_PLAIN_OUT: frame->data is the link header. On DROP_NONE it has joined the bundle of packets to seal, or waits.
@@ -13,6 +14,10 @@ enum drop_reason out_begin(struct worker *worker, struct frame *frame);
 enum drop_reason out_join(struct worker *worker, struct frame *frame);
 /* frame->data is the IP header of a whole packet for `tunnel`, its parse in `inner`. */
 enum drop_reason out_tunnel(struct worker *worker, struct frame *frame, struct inner *inner, uint32_t tunnel);
+/* Tell the sender of the packet at frame->data, `inner` its parse, as often as errors may be sent. `mtu`: with
+ * ICMP_TOO_BIG. What becomes of the packet itself is the caller's business. */
+void out_tell_sender(struct worker *worker, enum icmp_error kind, const struct frame *frame, const struct inner *inner,
+	uint32_t mtu);
 /* `count` packets of one SA, in their order, whose jobs are done: on their way to the peer, or dropped. */
 void out_end(
 	struct worker *worker, struct sa_slot *slot, struct frame *frames, const struct esp_job *jobs, uint32_t count);

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #define ICMP_ERRORS_PER_S 100u /* a worker's (RFC 1812 4.3.2.8) */
+#define OWN_ADDRESSES_MAX 16u  /* of a family: one of them fits the tunnel that leads back to an error's receiver */
 #define TOUCHED_MAX	  256u /* SAs with counters to flush in one turn */
 
 /* What all workers of the process share. Set up before they start. */
@@ -61,11 +62,11 @@ struct worker_shared {
 	_Atomic uint32_t
 		ports_generation; /* moved on after a change of `ports`; workers follow (worker.seen_generation) */
 	_Atomic bool stop;
-	/* Addresses of this gateway, for ICMP errors; all zero: none. Written by the control thread under even/odd like
-	 * an SA. */
+	/* Addresses of this gateway, for ICMP errors, those on served interfaces first; all zero: no more. Written by
+	 * the control thread under even/odd like an SA. */
 	_Atomic uint32_t own_generation;
-	struct addr16 own_v4;
-	struct addr16 own_v6;
+	struct addr16 own_v4[OWN_ADDRESSES_MAX];
+	struct addr16 own_v6[OWN_ADDRESSES_MAX];
 };
 
 struct tx_batch {

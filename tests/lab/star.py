@@ -53,10 +53,14 @@ def _default(ns, table):
 
 
 class Star:
-    """`spokes` gateways 1.. with a client each, then `singles`; started by start(), all tunnels up."""
+    """
+    `spokes` gateways 1.. with a client each, then `singles`; started by start(), all tunnels up. Without `hub_net` the
+    hub's own network is in no tunnel.
+    """
 
-    def __init__(self, lab, spokes=2, singles=0):
+    def __init__(self, lab, spokes=2, singles=0, hub_net=True):
         self.lab = lab
+        self.hub_nets = list(HUB_NET.values()) if hub_net else []
         self.net = lab.namespace("net")
         self.server = lab.namespace("server")
         self.hub_ns = lab.namespace("hub")
@@ -96,7 +100,7 @@ class Star:
 
     def _tunnel(self, k, hub):
         """Between the hub with all that lies behind it, the others included, and number `k`."""
-        far = [HUB_NET[v] for v in (4, 6)] + [self.network(o)[v] for o in self.kinds if o != k for v in (4, 6)]
+        far = self.hub_nets + [self.network(o)[v] for o in self.kinds if o != k for v in (4, 6)]
         near = [self.network(k)[v] for v in (4, 6)]
         mine = Tunnel(spoke_wan(k)[4], HUB[4], f"s{k}.lab.test", "hub.lab.test", near, far, name=f"s{k}")
         return mine if not hub else mine.but(local=mine.remote, remote=mine.local, local_id=mine.remote_id,

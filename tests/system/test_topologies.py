@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where gateways stand: a hub between its spokes, remote clients with one address each, a gateway with one arm."""
 
+import json
 import os
 from contextlib import contextmanager
 
@@ -84,6 +85,43 @@ def test_remote_clients():
             carries(s.clients[1], s.clients[2], s.address(2, version))
         verdict = seen.verdict()
         assert verdict.clean and verdict.counts["ESP"] > 100, str(verdict)
+
+
+NARROW = 1320  # bytes, of the hub's way to spoke 2; of all others 1500
+LARGE = 1340  # bytes of payload: sealed more than NARROW, and less than 1500
+HEADERS = {4: 28, 6: 48}  # IP and ICMP echo
+
+
+def told(ns, address):
+    """The size that `ns` knows for its way there, or 0."""
+    routes = json.loads(run(["ip", "-n", ns.name, "-json", "route", "get", address]).stdout)
+    return next((m["mtu"] for r in routes for m in r.get("metrics", []) if "mtu" in m), 0)
+
+
+@pytest.mark.parametrize("hub_net", [True, False], ids=["hub-has-an-address", "hub-has-none"])
+@pytest.mark.parametrize("version", [4, 6])
+def test_narrow_path_behind_the_hub(version, hub_net):
+    """The hub's word to a client behind another tunnel passes that tunnel, whether or not an address of the hub fits it."""
+    with running(spokes=2, hub_net=hub_net) as s:
+        s.net.ip(f"link set s2 mtu {NARROW}")
+        s.namespaces[2].ip(f"link set wan0 mtu {NARROW}")
+        client, there = s.clients[1], s.address(2, version)
+
+        def one(size):
+            return traffic.ping(client, there, 1, size=size, pmtu="do", wait=0.3).received
+
+        wait_until("a first packet", lambda: one(56))
+        heard = client.spawn("tcpdump", "-i", "eth0", "-l", "-n", "--immediate-mode",
+                             "icmp[0] == 3" if version == 4 else "icmp6 and ip6[40] == 2", log=s.lab.dir / "heard.log")
+        wait_until("tcpdump listens", lambda: "listening" in heard.text())
+        wait_until("the client is told", lambda: (one(LARGE), 0 < told(client, there) < NARROW)[1], 10)
+        source = star.HUB_LAN[version] if hub_net else there
+        wait_until("whose word it is", lambda: f"{source} > {s.address(1, version)}: ICMP" in heard.text())
+        size = told(client, there) - HEADERS[version]
+        assert size > NARROW - 110 - HEADERS[version] and one(size) and not one(size + 1)
+        with traffic.Echo(s.clients[2], there):
+            data = MARKER + os.urandom(300000)
+            assert traffic.tcp_echo(client, there, data) == data
 
 
 def test_one_arm():

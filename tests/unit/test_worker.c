@@ -809,7 +809,7 @@ static void least_ipv6_packet_goes_whole(void **state)
 	uint8_t packet[1400];
 
 	lab->a.resolver.mtu = 1300;
-	lab->a.shared.own_v6 = gateway_addr("fd01::1");
+	lab->a.shared.own_v6[0] = gateway_addr("fd01::1");
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		lab->a.sas[1].local = gateway_addr(rows[i].local);
 		lab->a.sas[1].remote = gateway_addr(rows[i].remote);
@@ -828,6 +828,79 @@ static void least_ipv6_packet_goes_whole(void **state)
 			assert_memory_equal(frames[0].data + 14 + 44, ((uint8_t[]){0, 0, 5, 0}), 4);
 	}
 	assert_int_equal(dropped_all(&lab->a), dropped(&lab->a, DROP_TOO_BIG));
+	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
+}
+
+/* Policies that protect what goes from the networks `local` (by their second byte) to 10.1/16, a spoke. */
+struct way_back {
+	struct host_policy base;
+	uint8_t local[2];
+	bool covers;
+};
+
+static enum drop_reason way_back_ask(struct host_policy *base, const struct inner *inner, uint32_t *tunnel)
+{
+	const struct way_back *policy = (const struct way_back *)base;
+
+	assert_int_equal(inner->protocol, 1);
+	assert_int_equal(inner->source_port, 3 << 8 | 4);
+	assert_int_equal(inner->destination[1], 1); /* to the sender */
+	*tunnel = 1;
+	for (unsigned i = 0; i < 2; i++)
+		if (inner->source[0] == 10 && inner->source[1] == policy->local[i])
+			return DROP_NONE;
+	return DROP_POLICY_NONE;
+}
+
+static bool way_back_covers(struct host_policy *base, const struct inner *inner)
+{
+	(void)inner;
+	return ((const struct way_back *)base)->covers;
+}
+
+/* A packet that came out of another tunnel is too big for this one: the error must fit the tunnel that leads back. Of
+ * this gateway's addresses the first that does; if none does, the address that the packet was for; where no tunnel
+ * leads back, or the packet came by a port, the gateway's first. */
+static void error_fits_the_tunnel_that_leads_back(void **state)
+{
+	static const struct {
+		uint8_t local[2];
+		bool covers;
+		uint32_t slot;
+		uint8_t source[4];
+	} rows[] = {
+		{{5, 2}, true, SLOT_HOST, {10, 5, 0, 1}},
+		{{2, 77}, true, SLOT_HOST, {10, 2, 0, 0}}, /* the packet's own */
+		{{77, 78}, true, SLOT_HOST, {192, 0, 2, 1}},
+		{{5, 2}, false, SLOT_HOST, {192, 0, 2, 1}},
+		{{5, 2}, true, SLOT_LAN, {192, 0, 2, 1}},
+	};
+	struct way_back policy = {
+		.base = {.ask = way_back_ask, .generation = asked_generation, .covers = way_back_covers}};
+	struct lab *lab = *state;
+	struct frame answer;
+	uint8_t packet[1400];
+
+	gateway_packet(packet, sizeof(packet), 0, true);
+	lab->a.resolver.mtu = 1300;
+	lab->a.shared.own_v4[0] = gateway_addr("192.0.2.1");
+	lab->a.shared.own_v4[1] = gateway_addr("10.5.0.1");
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memcpy(policy.local, rows[i].local, sizeof(policy.local));
+		policy.covers = rows[i].covers;
+		lab->a.shared.policy = &policy.base;
+		gateway_push_plain(&lab->a, rows[i].slot, 0, packet, sizeof(packet));
+		worker_turn(&lab->a.worker, lab->now);
+		assert_int_equal(memory_port_pull(gateway_port(&lab->a, rows[i].slot), 0, &answer, 1), 1);
+		if (rows[i].slot != SLOT_HOST)
+			frame_pull(&answer, 14);
+		assert_int_equal(answer.data[20], 3);
+		assert_memory_equal(answer.data + 12, rows[i].source[1] == 2 ? packet + 16 : rows[i].source, 4);
+		assert_memory_equal(answer.data + 16, packet + 12, 4);
+		assert_int_equal(checksum_fold(checksum_add(0, answer.data, 20)), 0xffff);
+		chunk_give(&lab->a.cache, answer.chunk);
+	}
+	lab->a.shared.policy = NULL;
 	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
 }
 
@@ -1101,6 +1174,7 @@ int main(void)
 		TEST(too_big_goes_in_pieces),
 		TEST(outer_ipv6_is_cut),
 		TEST(least_ipv6_packet_goes_whole),
+		TEST(error_fits_the_tunnel_that_leads_back),
 		TEST(last_hop_tells_the_sender),
 		TEST(full_ring_is_counted),
 		TEST(lifetime_is_told_once),

@@ -145,7 +145,7 @@ static inline int gateway_init(struct gateway *gateway, unsigned side, const str
 	gateway->shared.mailbox = &gateway->mailbox;
 	gateway->shared.replay_locks = gateway->locks;
 	gateway->shared.acquire_told_ns = gateway->told;
-	gateway->shared.own_v4 = gateway_addr("10.1.0.1");
+	gateway->shared.own_v4[0] = gateway_addr("10.1.0.1");
 	for (uint32_t slot = SLOT_HOST; slot <= SLOT_WAN; slot++) {
 		struct port *port = memory_port_new(slot, 1, gateway_mac);
 
