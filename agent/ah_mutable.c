@@ -8,13 +8,9 @@
 #include <string.h>
 
 /* Types of IPv4 options, copy bit and class included. */
-#define OPTION_END	       0u
-#define OPTION_NOP	       1u
 #define OPTION_SECURITY	       130u
-#define OPTION_LSRR	       131u
 #define OPTION_EXT_SECURITY    133u
 #define OPTION_CIPSO	       134u
-#define OPTION_SSRR	       137u
 #define OPTION_ROUTER_ALERT    148u
 #define OPTION_SENDER_DIRECTED 149u
 #define ROUTE_ADDRESS_OFF      3u /* behind type, length and pointer */
@@ -48,10 +44,10 @@ static bool zero_options4(uint8_t *ip, uint32_t len, bool outbound)
 {
 	uint32_t at = WIRE_IPV4_LEN;
 
-	while (at < len && ip[at] != OPTION_END) {
+	while (at < len && ip[at] != WIRE_OPTION_END) {
 		uint32_t option_len;
 
-		if (ip[at] == OPTION_NOP) {
+		if (ip[at] == WIRE_OPTION_NOP) {
 			at++;
 			continue;
 		}
@@ -60,7 +56,7 @@ static bool zero_options4(uint8_t *ip, uint32_t len, bool outbound)
 		option_len = ip[at + 1];
 		if (option_len < 2 || option_len > len - at)
 			return false;
-		if (outbound && (ip[at] == OPTION_LSRR || ip[at] == OPTION_SSRR))
+		if (outbound && (ip[at] == WIRE_OPTION_LSRR || ip[at] == WIRE_OPTION_SSRR))
 			route_destination(ip + at, option_len, ip);
 		if (!option_immutable(ip[at]))
 			memset(ip + at, 0, option_len);

@@ -56,6 +56,8 @@ static enum drop_reason transport_begin(
 
 	if (inner->fragment)
 		return DROP_FRAGMENT_TRANSPORT;
+	if (transport_source_routed(frame->data, inner))
+		return DROP_SOURCE_ROUTE;
 	if (!sa_context_is_peer(ctx, inner->family, inner->destination))
 		return DROP_SELECTOR_MISMATCH;
 	if (!transport_place_out(frame->data, inner, &between))

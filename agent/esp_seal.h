@@ -28,7 +28,8 @@
  * as the SA's, it has its sequence number (sequence.h) and `job` is filled. `inner` is dead then. On any other reason
  * the frame's bytes are undefined and the SA has counted it. TTL, MSS, partial checksums and MTU are the worker's
  * business, before; `now_ns` is for lifetimes. DROP_SA_EXPIRED, DROP_SEQ_EXHAUSTED (RFC 4303 3.3.3), DROP_TOO_BIG (no
- * room in the frame); in transport mode DROP_FRAGMENT_TRANSPORT and, for another destination than the SA's peer,
+ * room in the frame); in transport mode DROP_FRAGMENT_TRANSPORT, DROP_SOURCE_ROUTE and, for another destination than
+ * the SA's peer,
  * DROP_SELECTOR_MISMATCH.
  */
 static inline enum drop_reason esp_seal_begin(

@@ -9,6 +9,8 @@
 
 #define IPV4_PROTOCOL_OFF 9u
 #define IPV6_NEXT_OFF	  6u
+#define ROUTE_LEN_MIN	  7u /* of a source route: type, length, pointer and one address */
+#define SEGMENTS_LEFT_OFF 3u /* of a routing header */
 
 /* Where a walk along the extension headers stands. */
 struct walk {
@@ -52,6 +54,52 @@ static void place_set(const uint8_t *packet, const struct walk *walk, struct tra
 	place->fragment_off = (uint16_t)walk->fragment_off;
 	place->fragment_next_off = (uint16_t)walk->fragment_next_off;
 	place->protocol = packet[walk->next_off];
+}
+
+/* Its pointer counts from 1. */
+static bool route_unfinished(const uint8_t *option, uint32_t option_len)
+{
+	return (option[0] == WIRE_OPTION_LSRR || option[0] == WIRE_OPTION_SSRR) && option_len >= ROUTE_LEN_MIN &&
+	       option[2] <= option_len;
+}
+
+/* `len` bytes of IPv4 header, options included. */
+static bool source_routed4(const uint8_t *ip, uint32_t len)
+{
+	uint32_t at = WIRE_IPV4_LEN;
+
+	while (at < len && ip[at] != WIRE_OPTION_END) {
+		if (ip[at] == WIRE_OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if (len - at < 2 || ip[at + 1] < 2 || ip[at + 1] > len - at)
+			return false;
+		if (route_unfinished(ip + at, ip[at + 1]))
+			return true;
+		at += ip[at + 1];
+	}
+	return false;
+}
+
+static bool source_routed6(const uint8_t *packet, uint32_t len)
+{
+	struct walk walk = {.at = WIRE_IPV6_LEN, .next_off = IPV6_NEXT_OFF};
+
+	for (unsigned i = 0; i < INNER_EXTENSIONS_MAX && is_extension(packet[walk.next_off]); i++) {
+		bool routing = packet[walk.next_off] == IPPROTO_ROUTING;
+
+		if (!walk_step(packet, len, &walk))
+			return false;
+		if (routing && packet[walk.next_off + SEGMENTS_LEFT_OFF])
+			return true;
+	}
+	return false;
+}
+
+bool transport_source_routed(const uint8_t *packet, const struct inner *inner)
+{
+	return inner->family == 4 ? source_routed4(packet, inner->payload_off) : source_routed6(packet, inner->len);
 }
 
 bool transport_place_out(const uint8_t *packet, const struct inner *inner, struct transport_place *place)

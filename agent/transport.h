@@ -22,6 +22,13 @@ struct transport_place {
 	uint8_t protocol;	    /* what comes behind them, as named */
 };
 
+/*
+ * Is the destination in the header only the next one of a source route, in an option (RFC 791 3.1) or a routing header
+ * (RFC 8200 4.4)? Such a packet goes into no SA, although AH could (RFC 4302 3.3.3.1.1.1): the policies are asked with
+ * the destination in the header, so a route through the peer would take the peer's SA to another host, and one to the
+ * peer does not ask for its SA. Type 0 is deprecated anyway (RFC 5095). What cannot be read is no source route.
+ */
+bool transport_source_routed(const uint8_t *packet, const struct inner *inner);
 /* Where ESP or AH goes into a packet that is sent. False: the chain of extension headers cannot be read. */
 bool transport_place_out(const uint8_t *packet, const struct inner *inner, struct transport_place *place);
 /* The place at offset `at` of a received packet of `len` bytes, where ESP, AH or UDP was found. False: there is none.

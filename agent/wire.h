@@ -20,6 +20,10 @@
 #define WIRE_IPV6_MORE	   0x0001u
 #define WIRE_FRAGMENT_UNIT 8u
 #define WIRE_NEXT_DUMMY	   59u /* RFC 4303 2.6 */
+#define WIRE_OPTION_END	   0u  /* types of IPv4 options, copy bit and class included (RFC 791 3.1) */
+#define WIRE_OPTION_NOP	   1u
+#define WIRE_OPTION_LSRR   131u
+#define WIRE_OPTION_SSRR   137u
 #define WIRE_PORT_ESP_UDP  4500u
 
 static inline uint16_t wire_get16(const uint8_t *at)

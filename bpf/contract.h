@@ -107,7 +107,10 @@
 		"an ICMP error about a packet not sent lately, of a size too small, or one of too many")               \
 	X(FRAGMENT_TRANSPORT, warn,                                                                                    \
 		"a fragment cannot go into a transport mode SA, which takes whole packets alone (RFC 4303 3.3.4)")     \
-	X(HANDOVER_FULL, warn, "the worker that numbers this SA's packets has no room for more of them")
+	X(HANDOVER_FULL, warn, "the worker that numbers this SA's packets has no room for more of them")               \
+	X(SOURCE_ROUTE, warn,                                                                                          \
+		"a source route that is not used up hides the destination, so the packet goes into no transport mode " \
+		"SA")
 
 enum drop_reason {
 #define DROP_ENUM(name, severity, sentence) DROP_##name,

@@ -282,6 +282,50 @@ static inline size_t lab_hex(const char *text, uint8_t *out)
 	return len;
 }
 
+/* A packet with a source route, or with what is none. */
+struct lab_route {
+	const char *what;
+	uint8_t family;
+	uint8_t next;	     /* IPv6: what the fixed header names */
+	const char *headers; /* hex: options, or extension headers up to UDP */
+	bool unfinished;
+};
+
+/* NULL past the end. */
+static inline const struct lab_route *lab_route_at(unsigned index)
+{
+	static const struct lab_route routes[] = {
+		{"a loose one", 4, 0, "830704 0a000001 00", true},
+		{"a strict one, half way, behind others", 4, 0, "01 94040000 890b08 0a000001 0a000002", true},
+		{"one that is used up", 4, 0, "830708 0a000001 00", false},
+		{"record route", 4, 0, "070704 0a000001 00", false},
+		{"behind the end of the list", 4, 0, "00830704 0a000001", false},
+		{"type 0", 6, 43, "11 02 00 01 00000000 200100000000000000000000000000aa", true},
+		{"type 0, used up", 6, 43, "11 02 00 00 00000000 200100000000000000000000000000aa", false},
+		{"segments, behind hop-by-hop options", 6, 0,
+			"2b 00 0104 00000000 11 02 04 01 00000000 200100000000000000000000000000aa", true},
+	};
+
+	return index < sizeof(routes) / sizeof(routes[0]) ? &routes[index] : NULL;
+}
+
+/* Between the addresses of lab_sa_out. Gives the length, at most 128. */
+static inline uint32_t lab_route_packet(uint8_t *out, const struct lab_route *route)
+{
+	uint32_t fixed = route->family == 4 ? 20 : 40, more, len;
+	uint8_t headers[64];
+
+	more = (uint32_t)lab_hex(route->headers, headers);
+	len = lab_packet(out, route->family, 17, more + 16);
+	memcpy(out + fixed, headers, more);
+	if (route->family == 4)
+		out[0] = (uint8_t)(0x45 + more / 4);
+	else
+		out[6] = route->next;
+	lab_between_peers(out);
+	return len;
+}
+
 /* A suite in an outer form. */
 struct lab_form {
 	const struct esp_suite *suite;

@@ -391,6 +391,31 @@ static void test_next_headers(void **state)
 	lab_pair_clear(&pair);
 }
 
+/* A packet whose destination is only the next one of its route dies, be that the peer or not. */
+static void test_source_routes(void **state)
+{
+	const struct lab_route *route;
+	struct lab_frame lab;
+	struct lab_pair pair;
+	uint8_t packet[128];
+
+	(void)state;
+	for (unsigned i = 0; (route = lab_route_at(i)); i++) {
+		uint32_t len = lab_route_packet(packet, route);
+		enum drop_reason expected = route->unfinished ? DROP_SOURCE_ROUTE : DROP_NONE;
+
+		assert_int_equal(lab_pair_init_transport(&pair, gcm256(), route->family, 0, REPLAY_BITS), 0);
+		if (lab_seal(&pair, lab_frame_set(&lab, packet, len)) != expected)
+			fail_msg("%s", route->what);
+		packet[route->family == 4 ? 16 : 24] ^= 1;
+		if (route->family == 4)
+			lab_ipv4_check(packet);
+		expected = route->unfinished ? DROP_SOURCE_ROUTE : DROP_SELECTOR_MISMATCH;
+		assert_int_equal(lab_seal(&pair, lab_frame_set(&lab, packet, len)), expected);
+		lab_pair_clear(&pair);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +425,7 @@ int main(void)
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_skip_fragment),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_source_routes),
 		cmocka_unit_test(test_selectors),
 		cmocka_unit_test(test_nat_checksum),
 		cmocka_unit_test(test_nat_no_checksum),
