@@ -428,7 +428,8 @@ struct mover {
 	_Atomic bool stop;
 };
 
-/* Again and again the slots move on: contexts are made anew while others hold jobs of the old ones. */
+/* Again and again the slots move on, and the tunnel more often: contexts are made anew, or take the tunnel over as they
+ * are, while others hold jobs of theirs. */
 static void *mover_main(void *context)
 {
 	struct mover *mover = context;
@@ -437,7 +438,11 @@ static void *mover_main(void *context)
 	while (!atomic_load(&mover->stop)) {
 		__atomic_fetch_add(&mover->lab->a.sas[1].generation, 2, __ATOMIC_RELEASE);
 		__atomic_fetch_add(&mover->lab->b.sas[0].generation, 2, __ATOMIC_RELEASE);
-		nanosleep(&pause, NULL);
+		for (unsigned i = 0; i < 8; i++) {
+			__atomic_fetch_add(&mover->lab->a.tunnels[0].generation, 2, __ATOMIC_RELEASE);
+			__atomic_fetch_add(&mover->lab->b.tunnels[0].generation, 2, __ATOMIC_RELEASE);
+			nanosleep(&pause, NULL);
+		}
 	}
 	return NULL;
 }
