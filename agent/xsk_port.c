@@ -22,6 +22,7 @@
 
 #define SEND_BUFFER_BYTES (16 * 1024 * 1024)
 #define BUSY_POLL_US	  20
+#define LINK_HEADER_MAX	  26u /* Ethernet and three tags (bpf/parse.bpf.h) */
 
 /* Marks for umem.holder; 0 means the process. Wraps long after any socket that had the number is gone. */
 static uint16_t holder_next(void)
@@ -105,12 +106,23 @@ static int xsk_queue_bind(struct xsk_queue *queue, const struct port *port, uint
 	return err;
 }
 
-/* From the best to the least: what a driver or kernel refuses is left out. */
+/* A packet of the interface's MTU in one chunk: what one descriptor takes. */
+static bool mtu_fits_chunk(const struct port *port)
+{
+	return atomic_load(&port->mtu) + LINK_HEADER_MAX <= FRAME_SIZE - FRAME_HEADROOM;
+}
+
+/* From the best to the least: what a driver or kernel refuses is left out, and zero-copy that loses the interface's
+ * larger packets. */
 static int xsk_queue_bind_best(struct xsk_queue *queue, uint32_t number, struct xsk_outcome *outcome)
 {
 	for (unsigned i = outcome->zero_copy ? 0 : 2; i < 4; i++) {
 		bool zero_copy = i < 2, multi_buffer = !(i & 1);
-		int err = xsk_queue_bind(queue, queue->port, number,
+		int err;
+
+		if (zero_copy && !multi_buffer && !mtu_fits_chunk(queue->port))
+			continue;
+		err = xsk_queue_bind(queue, queue->port, number,
 			(uint16_t)((zero_copy ? XDP_ZEROCOPY : XDP_COPY) | (multi_buffer ? XDP_USE_SG : 0)));
 
 		outcome->zero_copy = zero_copy;

@@ -117,6 +117,20 @@ static int occupied_tell(int ifindex, const char *ifname, struct attach_result *
 	return attach_fail(result, -EBUSY, "%s already has an XDP program (id %u) of someone else", ifname, id);
 }
 
+/*
+ * At an MTU above one of its buffers a driver refuses the program for frames of one, and many take the other. It is
+ * second: for it some drivers set their rings up for frames of several buffers whatever the MTU.
+ */
+static int link_create_native(struct dataplane *dp, int ifindex)
+{
+	int fd = link_create(dp->program_fd, ifindex, ATTACH_NATIVE), fragments_fd;
+
+	if (fd >= 0 || error_is_occupied(fd) || dp->fragments_fd < 0)
+		return fd;
+	fragments_fd = link_create(dp->fragments_fd, ifindex, ATTACH_NATIVE);
+	return fragments_fd >= 0 ? fragments_fd : fd;
+}
+
 /* Native, else generic: the link's descriptor, with result->mode and, for generic, the reason. */
 static int link_create_best(
 	struct dataplane *dp, int ifindex, const char *ifname, bool allow_native, struct attach_result *result)
@@ -124,7 +138,7 @@ static int link_create_best(
 	int fd, native_err = 0;
 
 	if (allow_native) {
-		fd = link_create(dp->program_fd, ifindex, ATTACH_NATIVE);
+		fd = link_create_native(dp, ifindex);
 		if (fd >= 0) {
 			result->mode = ATTACH_NATIVE;
 			return fd;
@@ -167,6 +181,17 @@ static int link_create_pinned(struct dataplane *dp, const char *path, int ifinde
 	return 0;
 }
 
+/* The link goes over to this program, in one step; what the driver does not take for frames of one buffer, to the other
+ * one. */
+static int link_update(struct dataplane *dp, int fd, enum attach_mode mode)
+{
+	int err = bpf_link_update(fd, dp->program_fd, NULL);
+
+	if (err && mode == ATTACH_NATIVE && dp->fragments_fd >= 0)
+		err = bpf_link_update(fd, dp->fragments_fd, NULL);
+	return err;
+}
+
 /* Put this program in the place of an earlier agent's. False: the link is gone, or the mode has to change; attach anew.
  */
 static bool link_replace(
@@ -178,7 +203,7 @@ static bool link_replace(
 	if (fd < 0)
 		return false;
 	mode = mode_query(ifindex);
-	if ((mode == ATTACH_NATIVE && !allow_native) || bpf_link_update(fd, dp->program_fd, NULL)) {
+	if ((mode == ATTACH_NATIVE && !allow_native) || link_update(dp, fd, mode)) {
 		bpf_link_detach(fd);
 		unlink(path);
 		return false;

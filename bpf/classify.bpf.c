@@ -434,8 +434,7 @@ static __always_inline int redirect(struct xdp_md *ctx, const struct port_info *
 	return VERDICT_REDIRECT;
 }
 
-SEC("xdp")
-int classify(struct xdp_md *ctx)
+static __always_inline int classify_frame(struct xdp_md *ctx)
 {
 	__u32 ifindex = ctx->ingress_ifindex;
 	struct port_info *info = bpf_map_lookup_elem(&port, &ifindex);
@@ -455,6 +454,26 @@ int classify(struct xdp_md *ctx)
 	if (verdict == VERDICT_PASS)
 		return XDP_PASS;
 	drop_count_add(verdict);
+	return XDP_DROP;
+}
+
+SEC("xdp")
+int classify(struct xdp_md *ctx)
+{
+	return classify_frame(ctx);
+}
+
+/*
+ * The same where the driver gives a frame in several buffers: native mode at an MTU above one of them. `data` to
+ * `data_end` is the first buffer, and all headers are to be in it; a driver that leaves it without the link header
+ * would show no packet to protect at all, so such a frame dies.
+ */
+SEC("xdp.frags")
+int classify_fragments(struct xdp_md *ctx)
+{
+	if (frame_at(ctx, 0, LINK_HEADER_MAX) || bpf_xdp_get_buff_len(ctx) == linear_len(ctx))
+		return classify_frame(ctx);
+	drop_count_add(DROP_XDP_ERROR);
 	return XDP_DROP;
 }
 

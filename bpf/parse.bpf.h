@@ -18,7 +18,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define VLAN_TAGS_MAX 3
+#define VLAN_TAGS_MAX	3
+#define LINK_HEADER_MAX (sizeof(struct ethhdr) + VLAN_TAGS_MAX * sizeof(struct vlan_tag))
 /* Above every offset a header can have: Ethernet, three tags, IPv6, six extension headers of 2048 bytes. Bounds the
  * verifier's view. */
 #define HEADER_OFF_MAX 0x3fffu
@@ -28,7 +29,7 @@ struct vlan_tag {
 	__be16 ethertype;
 };
 
-/* `len` bytes of the frame at `off`, or NULL if they are not there. */
+/* `len` bytes of the frame at `off`, or NULL if they are not there (in the first buffer, of a frame of several). */
 static __always_inline void *frame_at(struct xdp_md *ctx, __u32 off, __u32 len)
 {
 	void *data = (void *)(long)ctx->data;
@@ -42,9 +43,16 @@ static __always_inline void *frame_at(struct xdp_md *ctx, __u32 off, __u32 len)
 	return data + len > end ? NULL : data;
 }
 
-static __always_inline __u32 frame_len(struct xdp_md *ctx)
+/* Bytes in the first buffer, which of most frames is the only one. */
+static __always_inline __u32 linear_len(struct xdp_md *ctx)
 {
 	return ctx->data_end - ctx->data;
+}
+
+/* Does the frame end before `end`? Its length is asked for only if the first buffer does. */
+static __always_inline int frame_ends_before(struct xdp_md *ctx, __u32 end)
+{
+	return end > linear_len(ctx) && end > bpf_xdp_get_buff_len(ctx);
 }
 
 /* The same, and inside the IP packet. */
@@ -89,7 +97,7 @@ static __always_inline enum parse_result parse_ipv4(struct xdp_md *ctx, struct p
 		return PARSE_MALFORMED;
 	header = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
-	if (header < sizeof(*ip) || total < header || packet->l3_off + total > frame_len(ctx))
+	if (header < sizeof(*ip) || total < header || frame_ends_before(ctx, packet->l3_off + total))
 		return PARSE_MALFORMED;
 	fragment = bpf_ntohs(ip->frag_off);
 	packet->family = 4;
@@ -145,7 +153,7 @@ static __always_inline enum parse_result parse_ipv6(struct xdp_md *ctx, struct p
 	packet->hop_limit = ip->hop_limit;
 	packet->payload_off = packet->l3_off + sizeof(*ip);
 	packet->end = packet->payload_off + bpf_ntohs(ip->payload_len);
-	if (packet->end > frame_len(ctx))
+	if (frame_ends_before(ctx, packet->end))
 		return PARSE_MALFORMED;
 	__builtin_memcpy(&packet->source, &ip->saddr, sizeof(packet->source));
 	__builtin_memcpy(&packet->destination, &ip->daddr, sizeof(packet->destination));

@@ -143,7 +143,7 @@ void doctor_xdp(struct doctor *doctor, const char *interface)
 			&(struct finding){FINDING_UNSEEN, interface, "xdp", NULL, NULL,
 				"run `espalier doctor` as root to see whose it is"},
 			"an XDP program is attached (id %u)", id);
-	else if (strcmp(name, CLASSIFIER) == 0)
+	else if (strncmp(name, CLASSIFIER, strlen(CLASSIFIER)) == 0)
 		doctor_find_text(doctor, &(struct finding){FINDING_GOOD, interface, "xdp", NULL, NULL, NULL},
 			"Espalier's XDP program is attached (id %u)", id);
 	else if (strncmp(name, DISPATCHER, strlen(name)) == 0)

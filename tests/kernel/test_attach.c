@@ -4,6 +4,7 @@
 #include "agent/base/own.h"
 #include "bpf/capture.h"
 #include "bpf/dataplane.h"
+#include "bpf/dataplane_private.h"
 #include "bpf/policy.h"
 #include "bpf/sadb.h"
 
@@ -100,6 +101,21 @@ static bool pinned(const char *name)
 	return access(path, F_OK) == 0;
 }
 
+/* Id of the pinned link of an interface: another one means that there was a gap. */
+static uint32_t link_id(const char *name)
+{
+	struct bpf_link_info info = {0};
+	uint32_t len = sizeof(info);
+	char path[128];
+	OWN_FD int fd = -1;
+
+	snprintf(path, sizeof(path), PIN_DIR "/link_%d", index_of(name));
+	fd = bpf_obj_get(path);
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
+	return info.id;
+}
+
 static void test_native(void **state)
 {
 	struct dataplane *dp = *state;
@@ -160,6 +176,32 @@ static void test_restart(void **state)
 	link_less = program_on("lo");
 	assert_int_equal(link_less, 0);
 	assert_int_not_equal(program_on("veth0"), 0);
+}
+
+/* Above the MTU of one buffer a driver that takes frames of several serves natively, and stays so over a restart. */
+static void test_native_fragments(void **state)
+{
+	struct dataplane *dp = *state;
+	struct attach_result result;
+	uint32_t before, link;
+
+	if (dp->fragments_fd < 0) {
+		print_message("skip: AF_XDP of this kernel takes no frames of several buffers\n");
+		skip();
+	}
+	run("ip link set veth0 mtu 9001 && ip link set veth1 mtu 9001");
+	if (dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result))
+		fail_msg("%s", result.reason);
+	assert_string_equal(result.reason, "");
+	assert_int_equal(result.mode, ATTACH_NATIVE);
+	before = program_on("veth0");
+	link = link_id("veth0");
+	dataplane_close(dp);
+	*state = dp = dataplane_new();
+	assert_int_equal(dataplane_attach(dp, index_of("veth0"), "veth0", &port, true, &result), 0);
+	assert_int_equal(result.mode, ATTACH_NATIVE);
+	assert_int_not_equal(program_on("veth0"), before);
+	assert_int_equal(link_id("veth0"), link);
 }
 
 /* From native to generic, because the configuration now says so. */
@@ -451,6 +493,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ATTACH_TEST(test_native),
+		ATTACH_TEST(test_native_fragments),
 		ATTACH_TEST(test_generic),
 		ATTACH_TEST(test_restart),
 		ATTACH_TEST(test_mode_change),
