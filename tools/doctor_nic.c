@@ -3,9 +3,8 @@
 #include "tools/doctor.h"
 
 #include "agent/base/own.h"
-#include "bpf/contract.h"
 #include "tools/field.h"
-#include "tools/nic_limits.h"
+#include "tools/nic_judge.h"
 
 #include <errno.h>
 #include <linux/ethtool.h>
@@ -27,9 +26,7 @@
 struct nic {
 	const char *name;
 	int fd;
-	char driver[32]; /* "": it does not say */
-	uint32_t mtu;
-	uint32_t queues;
+	char driver[32];		 /* "": it does not say */
 	const struct nic_limits *limits; /* may be NULL */
 	const json_t *served;		 /* of the daemon's status; may be NULL */
 };
@@ -99,37 +96,27 @@ static void nic_driver(struct doctor *doctor, struct nic *nic)
 			nic->limits && nic->limits->note ? nic->limits->note : "");
 }
 
+static struct nic_numbers nic_numbers(const struct nic *nic)
+{
+	return (struct nic_numbers){.name = nic->name,
+		.driver = nic->driver,
+		.limits = nic->limits,
+		.mode = field_text(nic->served, "mode", ""),
+		.cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN)};
+}
+
 static void nic_channels(struct doctor *doctor, struct nic *nic)
 {
 	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
-	uint32_t most;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct nic_numbers numbers = nic_numbers(nic);
 
-	nic->queues = 1;
 	if (!nic_ethtool(nic, &channels)) {
 		FIND(GOOD, "queues", "the driver has no channels to set: one queue", NULL, NULL);
 		return;
 	}
-	nic->queues = channels.combined_count + channels.rx_count;
-	most = channels.max_combined ? channels.max_combined : channels.max_rx;
-	if (nic->queues > QUEUES_MAX)
-		FIND_TEXT(WRONG, "queues", "the agent does not serve such an interface",
-			"ethtool -L ... combined 64, or less", "%u queues in use, at most %u can be served",
-			nic->queues, QUEUES_MAX);
-	else if (nic->limits && nic->limits->half_the_channels && nic->queues > most / 2)
-		FIND_TEXT(WRONG, "queues",
-			"the driver then refuses native XDP: every channel needs another one to send by",
-			"ethtool -L ... combined: half of the greatest number",
-			"%u of %u channels are in use, %s allows native XDP on at most half", nic->queues, most,
-			nic->driver);
-	else if (nic->queues < (uint32_t)cpus && nic->queues < most)
-		FIND_TEXT(NOTE, "queues",
-			"a worker serves each queue: processors without one only help with cipher work",
-			"ethtool -L, up to the number of processors", "%u of %u queues in use, %ld processors",
-			nic->queues, most, cpus);
-	else
-		FIND_TEXT(GOOD, "queues", NULL, NULL, "%u queue%s, %ld processor%s", nic->queues,
-			nic->queues == 1 ? "" : "s", cpus, cpus == 1 ? "" : "s");
+	numbers.queues = channels.combined_count + channels.rx_count;
+	numbers.queues_most = channels.max_combined ? channels.max_combined : channels.max_rx;
+	nic_judge_queues(doctor, &numbers);
 }
 
 static void nic_rings(struct doctor *doctor, const struct nic *nic)
@@ -149,17 +136,13 @@ static void nic_rings(struct doctor *doctor, const struct nic *nic)
 
 static void nic_mtu(struct doctor *doctor, struct nic *nic)
 {
+	struct nic_numbers numbers = nic_numbers(nic);
 	struct ifreq request = {0};
 
 	if (!nic_ioctl(nic, SIOCGIFMTU, &request))
 		return;
-	nic->mtu = (uint32_t)request.ifr_mtu;
-	if (nic->limits && nic->limits->mtu_max && nic->mtu > nic->limits->mtu_max)
-		FIND_TEXT(WRONG, "mtu", "the driver then refuses native XDP, or takes it for short packets only",
-			"ip link set ... mtu to the limit or below", "the MTU is %u, native XDP of %s allows %u",
-			nic->mtu, nic->driver, nic->limits->mtu_max);
-	else
-		FIND_TEXT(GOOD, "mtu", NULL, NULL, "the MTU is %u", nic->mtu);
+	numbers.mtu = (uint32_t)request.ifr_mtu;
+	nic_judge_mtu(doctor, &numbers);
 }
 
 static void nic_mode(struct doctor *doctor, const struct nic *nic)

@@ -9,6 +9,7 @@
 struct nic_limits {
 	const char *driver;
 	uint32_t mtu_max;	/* of native mode with one buffer a frame; 0: none known */
+	bool several_buffers;	/* above it, native mode with several buffers a frame (AF_XDP: Linux 6.6) */
 	bool half_the_channels; /* each receive queue needs a transmit queue of its own for XDP */
 	const char *note;	/* NULL: none */
 };

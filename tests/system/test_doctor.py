@@ -140,16 +140,20 @@ def test_faults_are_found(tmp_path):
 
 
 @pytest.mark.needs(*need.GATEWAY)
-def test_mtu_and_generic():
-    """An MTU above what the driver's native mode takes, and what came of it."""
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_mtu(mode):
+    """An MTU above one buffer of the driver's native mode, and what came of it."""
     with Lab() as lab:
         site = Site(lab)
         for ns, name in ((site.a, "wan0"), (site.router, "a0")):
             ns.ip(f"link set {name} mtu 9000")
-        gateway = Gateway(site.a, pair(site)[0])
+        gateway = Gateway(site.a, pair(site)[0], agent={"xdp_mode": mode})
         gateway.start()
         report = doctor(gateway)
-        assert finding(report, "wan0", "mtu")["state"] == "wrong" and "9000" in finding(report, "wan0", "mtu")["what"]
+        mtu = finding(report, "wan0", "mtu")
+        assert mtu["state"] == ("good" if mode == "native" else "note") and mtu["what"].startswith("the MTU is 9000"), mtu
+        assert f"served in {mode} mode" in finding(report, "wan0", "mode")["what"]
+        assert "Espalier" in finding(report, "wan0", "xdp")["what"]
         assert finding(report, "lan0", "mtu")["state"] == "good"
 
 
