@@ -29,6 +29,7 @@ class Packet:
     destination: str = ""
     spi: int = 0
     sequence: int = 0
+    iv: bytes = b""  # of ESP: the first 8 bytes behind the header, the explicit IV of the AEAD suites
     text: str = ""
 
 
@@ -131,7 +132,7 @@ def classify(when, frame, inner=()):
 def _outer(packet, protocol, payload, later_fragment):
     if protocol == ESP and not later_fragment:
         packet.kind = "ESP"
-        packet.spi, packet.sequence = struct.unpack_from(">II", payload)
+        packet.spi, packet.sequence, packet.iv = _esp(payload)
     elif protocol == UDP and not later_fragment:
         _udp(packet, payload)
     elif protocol in (ESP, UDP):
@@ -142,6 +143,10 @@ def _outer(packet, protocol, payload, later_fragment):
         packet.kind = "ND" if 133 <= payload[0] <= 137 or payload[0] == 143 else "ICMP"
     elif protocol == 0 and packet.destination.startswith("ff02:"):
         packet.kind = "ND"  # MLD report behind a hop-by-hop header
+
+
+def _esp(payload):
+    return *struct.unpack_from(">II", payload), bytes(payload[8:16])
 
 
 def _udp(packet, payload):
@@ -157,7 +162,7 @@ def _udp(packet, payload):
             packet.kind = "IKE"
         else:
             packet.kind = "ESP-in-UDP"
-            packet.spi, packet.sequence = struct.unpack_from(">II", body)
+            packet.spi, packet.sequence, packet.iv = _esp(body)
 
 
 __all__ = ["Capture", "LEAKS_ONLY", "MARKER", "Packet", "Verdict", "classify"]

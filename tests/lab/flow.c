@@ -3,9 +3,10 @@
  * flow: numbered datagrams, as many as the way takes, and an account of every one.
  *
  *   flow echo ADDRESS PORT                                 answers, until SIGTERM; prints "ready"
- *   flow load ADDRESS PORT FLOWS WINDOW SECONDS [SIZE]     sends over FLOWS sockets
+ *   flow load ADDRESS PORT FLOWS WINDOW SECONDS [SIZE [RATE]]   sends over FLOWS sockets
  *
- * Each flow keeps WINDOW numbers on the way, so the load is as high as the path can carry and no queue overflows: a
+ * Each flow keeps WINDOW numbers on the way, so the load is as high as the path can carry and no queue overflows; RATE
+ * bounds it to so many datagrams a second, of all flows together (0: no bound). SIGTERM: no further datagram. A
  * number without an answer is a packet that the path has lost. The echo counts, flow by flow, the requests that came
  * after a later one and writes the count into its answers. `load` prints one line of JSON:
  *   {"sent", "answered", "lost", "duplicates", "late_there", "late_back", "pps"}
@@ -30,6 +31,7 @@
 #define WINDOW_MAX    1024u
 #define SIZE_MAX_     1400u
 #define SOCKET_BUFFER (8 << 20)
+#define RATE_BURST_NS (NS_PER_S / 100)
 
 /* Fills the datagrams behind their heads: what captures look for (tests/lab/capture.py). */
 static const char marker[] = "ESPALIER-PLAIN!!";
@@ -189,26 +191,28 @@ static void flow_settle(struct flow *flow, uint32_t window, uint64_t now)
 	}
 }
 
-static void flow_send(struct flow *flow, uint32_t index, uint32_t window, uint32_t size)
+static void flow_send(struct flow *flow, uint32_t index, uint32_t window, uint32_t size, uint64_t *allowed)
 {
 	uint8_t bytes[SIZE_MAX_];
 	struct head head = {.run = (uint32_t)getpid(), .flow = (uint16_t)index};
 
 	for (uint32_t i = 0; i < size; i++)
 		bytes[i] = (uint8_t)marker[i % (sizeof(marker) - 1)];
-	while (flow->next - flow->oldest < window) {
+	while (*allowed && flow->next - flow->oldest < window) {
 		uint32_t at = (uint32_t)(flow->next % window);
 
 		head.number = flow->next;
 		memcpy(bytes, &head, sizeof(head));
 		if (send(flow->fd, bytes, size, 0) < 0) {
-			if (errno != EAGAIN && errno != ENOBUFS && errno != ECONNREFUSED)
+			if (errno != EAGAIN && errno != ENOBUFS && errno != ECONNREFUSED && errno != ENETUNREACH &&
+				errno != EHOSTUNREACH)
 				die("send");
 			return;
 		}
 		flow->open[at] = true;
 		flow->sent_ns[at] = now_ns();
 		flow->next++;
+		(*allowed)--;
 	}
 }
 
@@ -246,25 +250,45 @@ static bool flows_settled(const struct flow *flows, uint32_t count)
 	return true;
 }
 
-static void load_run(struct flow *flows, uint32_t count, uint32_t window, uint32_t size, uint64_t end_ns)
+/* Datagrams that may leave now; the time since `*since_ns` that makes whole ones is used up. What a stall has held back
+ * does not come in one burst. */
+static uint64_t rate_allows(uint32_t rate, uint64_t *since_ns, uint64_t now)
+{
+	uint64_t count;
+
+	if (!rate)
+		return UINT64_MAX;
+	if (now - *since_ns > RATE_BURST_NS)
+		*since_ns = now - RATE_BURST_NS;
+	count = (now - *since_ns) * rate / NS_PER_S;
+	*since_ns += count * NS_PER_S / rate;
+	return count;
+}
+
+static void load_run(struct flow *flows, uint32_t count, uint32_t window, uint32_t size, uint32_t rate, uint64_t end_ns)
 {
 	struct pollfd wait[FLOWS_MAX];
+	uint64_t since_ns = now_ns();
+	uint32_t first = 0; /* to send; what the rate leaves goes round */
 
 	for (uint32_t i = 0; i < count; i++)
 		wait[i] = (struct pollfd){.fd = flows[i].fd, .events = POLLIN};
 	for (;;) {
 		uint64_t now = now_ns();
 		bool sending = now < end_ns && !ended;
+		uint64_t allowed = sending ? rate_allows(rate, &since_ns, now) : 0;
 
-		for (uint32_t i = 0; i < count; i++) {
+		for (uint32_t n = 0; n < count; n++) {
+			uint32_t i = (n + first) % count;
+
 			flow_recv(&flows[i], window);
 			flow_settle(&flows[i], window, now);
-			if (sending)
-				flow_send(&flows[i], i, window, size);
+			flow_send(&flows[i], i, window, size, &allowed);
 		}
+		first++;
 		if (!sending && flows_settled(flows, count))
 			return;
-		poll(wait, count, 20);
+		poll(wait, count, rate ? 1 : 20);
 	}
 }
 
@@ -293,7 +317,7 @@ static void load_main(int argc, char **argv)
 	struct sockaddr_storage address;
 	socklen_t len = address_read(argv[0], argv[1], &address);
 	uint32_t count = number_of(argv[2]), window = number_of(argv[3]);
-	uint32_t size = argc > 5 ? number_of(argv[5]) : 200;
+	uint32_t size = argc > 5 ? number_of(argv[5]) : 200, rate = argc > 6 ? number_of(argv[6]) : 0;
 	uint64_t start = now_ns();
 
 	if (!count || count > FLOWS_MAX || !window || window > WINDOW_MAX || size < sizeof(struct head) ||
@@ -307,7 +331,7 @@ static void load_main(int argc, char **argv)
 		if (connect(flows[i].fd, (struct sockaddr *)&address, len))
 			die("connect");
 	}
-	load_run(flows, count, window, size, start + number_of(argv[4]) * NS_PER_S);
+	load_run(flows, count, window, size, rate, start + number_of(argv[4]) * NS_PER_S);
 	load_tell(flows, count, now_ns() - start);
 }
 
@@ -319,10 +343,11 @@ int main(int argc, char **argv)
 	sigaction(SIGINT, &action, NULL);
 	if (argc == 4 && strcmp(argv[1], "echo") == 0) {
 		echo_main(argv + 2);
-	} else if ((argc == 7 || argc == 8) && strcmp(argv[1], "load") == 0) {
+	} else if (argc >= 7 && argc <= 9 && strcmp(argv[1], "load") == 0) {
 		load_main(argc - 2, argv + 2);
 	} else {
-		fprintf(stderr, "usage: flow echo ADDRESS PORT | flow load ADDRESS PORT FLOWS WINDOW SECONDS [SIZE]\n");
+		fprintf(stderr,
+			"usage: flow echo ADDRESS PORT | flow load ADDRESS PORT FLOWS WINDOW SECONDS [SIZE [RATE]]\n");
 		return 2;
 	}
 	return 0;
