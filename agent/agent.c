@@ -236,6 +236,7 @@ static int agent_set_up(struct agent *agent, const struct agent_options *options
 	err = agent_check_rings(options->ring_size, error);
 	if (err)
 		return err;
+	agent_block_signals();
 	agent_name_interfaces(agent, options);
 	agent->interface_options.xsk.ring_size = options->ring_size ? options->ring_size : XSK_RING_SIZE;
 	agent->interface_options.xsk.busy_poll = options->busy_poll;

@@ -115,15 +115,20 @@ static int agent_make_timer(struct agent *agent, uint64_t usec, sd_event_time_ha
 	return err;
 }
 
-int agent_make_events(struct agent *agent, const struct agent_options *options, char error[static 256])
+void agent_block_signals(void)
 {
 	sigset_t signals;
-	int err = sd_event_new(&agent->event);
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before the workers start: they inherit it */
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+int agent_make_events(struct agent *agent, const struct agent_options *options, char error[static 256])
+{
+	int err = sd_event_new(&agent->event);
+
 	if (err >= 0)
 		err = sd_event_add_signal(agent->event, NULL, SIGINT, agent_on_signal, agent);
 	if (err >= 0)

@@ -82,6 +82,9 @@ void agent_tell_expired(void *context, uint32_t index, __be32 spi, unsigned kind
 void agent_on_message(void *context, struct control_client *client, const struct agent_message *message);
 
 /* agent_events.c */
+/* SIGINT and SIGTERM are the event loop's. Before the first thread is made: it inherits the mask, and one that does not
+ * have it would take the signal and end the process on the spot. */
+void agent_block_signals(void);
 /* The event loop, the control socket, timers and signals. -errno with a sentence in `error`. */
 int agent_make_events(struct agent *agent, const struct agent_options *options, char error[static 256]);
 

@@ -5,7 +5,7 @@ import json
 import signal
 import socket
 
-from .shell import BUILD, Failed, run, wait_until
+from .shell import BUILD, SANITIZED, Failed, run, wait_until
 
 READY_SECONDS = 20.0
 UP_SECONDS = 15.0
@@ -59,6 +59,8 @@ class Gateway:
 
     kind = "espalier"
     agent_program = BUILD / "espalier-agent"
+    ike_program = BUILD / "espalier-ike"
+    env = {}
 
     def __init__(self, ns, tunnels, interfaces=("lan0", "wan0"), agent=None, ike=None):
         self.ns = ns
@@ -99,7 +101,7 @@ class Gateway:
         self.start_ike()
 
     def spawn_agent(self, *options, env=None):
-        return self.ns.spawn(self.agent_program, "-c", self.config, *options, log=self.dir / "agent.log", env=env)
+        return self.ns.spawn(self.agent_program, "-c", self.config, *options, log=self.dir / "agent.log", env={**self.env, **(env or {})})
 
     def start_agent(self):
         with Notify(self.dir / "agent.notify") as notify:
@@ -107,7 +109,7 @@ class Gateway:
             self._wait("espalier-agent is ready", self.agent, notify.ready)
 
     def start_ike(self):
-        self.ike = self.ns.spawn(BUILD / "espalier-ike", "-c", self.config, log=self.dir / "ike.log")
+        self.ike = self.ns.spawn(self.ike_program, "-c", self.config, log=self.dir / "ike.log", env=self.env)
         self._wait("espalier-ike is ready", self.ike, self._serving)
 
     def _wait(self, what, process, condition):
@@ -210,3 +212,25 @@ class Gateway:
 
     def report(self):
         return self.command("status").stdout.rstrip()
+
+
+class SanitizedGateway(Gateway):
+    """
+    A gateway whose programs are built with ASan and UBSan (make SAN=1 programs), or as usual where these are not there. A report
+    ends the program that it is about; `end` tells.
+    """
+
+    built = all((SANITIZED / name).exists() for name in ("espalier-agent", "espalier-ike"))
+    agent_program = SANITIZED / "espalier-agent" if built else Gateway.agent_program
+    ike_program = SANITIZED / "espalier-ike" if built else Gateway.ike_program
+    # What was freed is kept from use for as many bytes only, so that the growth of a program is its own.
+    env = {"ASAN_OPTIONS": "quarantine_size_mb=4", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    _REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
+
+    def end(self):
+        """Let both programs end. Failed if a sanitizer had something to say, or if one did not end as it should."""
+        processes = [self.ike, self.agent]
+        codes = [process.stop(seconds=15) for process in processes]
+        found = [line for process in processes for line in process.text().splitlines() if any(r in line for r in self._REPORTS)]
+        if any(codes) or found:
+            raise Failed(f"{self.ns.short}: exit codes {codes}\n" + "\n".join(found) + "\n" + self.logs())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("ESPALIER_BUILD", ROOT / "build" / "release")).resolve()
+SANITIZED = ROOT / "build" / "san"
 
 
 class Failed(Exception):

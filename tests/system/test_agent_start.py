@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from lab import need, topology as at, traffic
-from lab.gateway import Gateway
+from lab.gateway import Gateway, SanitizedGateway
 from lab.net import Lab, offload_off
 from lab.scene import scene
 from lab.shell import run, wait_until
@@ -40,6 +40,15 @@ def test_second_start_is_refused():
         assert second.wait(10) != 0
         assert "running" in second.text() or "in use" in second.text()
         assert s.a.agent.alive() and s.ping(20, interval=0.01).lost == 0
+
+
+@pytest.mark.parametrize("engine", ["xsk", "live"])
+def test_end_by_signal(engine):
+    """SIGTERM ends the agent in order, whichever threads it has: it says so, and its exit code is 0."""
+    with scene(nat=False, near=lambda ns, t: SanitizedGateway(ns, t, agent={"tx_engine": engine})) as s:
+        assert s.ping(20, interval=0.01).lost == 0
+        s.a.end()
+        assert "stopped by signal" in s.a.agent.text()
 
 
 def test_generic_mode():
