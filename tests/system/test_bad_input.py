@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad packets from the internet: each dies with its own reason, leaves no state, and hurts nobody."""
+"""
+Bad packets from the internet: each dies with its own reason, leaves no state, and hurts nobody. The gateway that
+gets them is built with sanitizers, where these programs are there.
+"""
 
 import os
 import socket
@@ -8,6 +11,7 @@ import struct
 import pytest
 
 from lab import capture, need, topology as at
+from lab.gateway import SanitizedGateway
 from lab.scene import scene
 from lab.shell import wait_until
 
@@ -43,15 +47,17 @@ def esp_to_a(site, wire):
 @pytest.fixture(scope="module")
 def plain():
     """(Scene, an ESP packet that A has accepted): plain ESP."""
-    with scene(nat=False) as s:
+    with scene(nat=False, near=SanitizedGateway) as s:
         yield s, sample(s)
+        s.a.end()
 
 
 @pytest.fixture(scope="module")
 def encap():
     """The same as ESP in UDP."""
-    with scene(nat=False, encap=True) as s:
+    with scene(nat=False, near=SanitizedGateway, encap=True) as s:
         yield s, sample(s)
+        s.a.end()
 
 
 def sample(s):
@@ -120,7 +126,7 @@ def ike_datagrams(s):
 
 def test_ike():
     """Every message cut at many places, with bits turned, and mere noise: counted, never answered with an SA, no state."""
-    with scene(nat=False) as s:
+    with scene(nat=False, near=SanitizedGateway) as s:
         messages = ike_datagrams(s)
         assert len(messages) >= 3
         before, spis, sas = sum(s.a.ike_counters().values()), s.a.spis(), len(s.a.sas())
@@ -142,3 +148,4 @@ def test_ike():
         assert s.ping(5).lost == 0
         s.a.rekey("child")
         assert s.ping(5).lost == 0
+        s.a.end()

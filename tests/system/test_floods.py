@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floods from the internet: every packet is counted, memory stays what it was, and the tunnel works as before."""
+"""
+Floods from the internet, by IPv4 and IPv6: every packet is counted, memory stays what it was, and the tunnel works as before.
+The gateway is built with sanitizers, where these programs are there.
+"""
 
 import json
 import random
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab import need, topology as at, traffic
+from lab.gateway import SanitizedGateway
 from lab.scene import scene
 from lab.shell import run, wait_until
 from test_bad_input import esp_to_a
@@ -20,13 +24,23 @@ pytestmark = pytest.mark.needs(*need.GATEWAY)
 COUNT = 20000
 GROWTH_MAX = 24 << 20  # bytes; a flood of 20,000 packets kept whole would be 80 MB of frames
 SECONDS = 30  # fragments without their rest are given up after 15
-ESP, ICMP = 50, 1
-MORE_FRAGMENTS = 0x2000
+ESP, ICMP, ICMP6, FRAGMENT = 50, 1, 58, 44
+MORE_FRAGMENTS, MORE_FRAGMENTS6 = 0x2000, 1
 
 
 def ipv4(protocol, payload, source=at.WAN_B[4], destination=at.WAN_A[4], ident=0, fragment=0):
     return struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), ident, fragment, 64, protocol, 0,
                        socket.inet_aton(source), socket.inet_aton(destination)) + payload
+
+
+def ipv6(protocol, payload, source=at.WAN_B[6], destination=at.WAN_A[6], fragment=None):
+    """`fragment`: (offset in bytes, more, identification)."""
+    if fragment:
+        offset, more, ident = fragment
+        payload = struct.pack(">BBHI", protocol, 0, offset | more, ident) + payload
+        protocol = FRAGMENT
+    return struct.pack(">IHBB", 0x60000000, len(payload), protocol, 64) + socket.inet_pton(socket.AF_INET6, source) + \
+        socket.inet_pton(socket.AF_INET6, destination) + payload
 
 
 def checksum(data):
@@ -41,11 +55,20 @@ def too_big(quoted, mtu, source=at.ROUTER_A[4]):
     return ipv4(ICMP, body[:2] + struct.pack(">H", checksum(body)) + body[4:], source)
 
 
+def too_big6(quoted, mtu, source=at.ROUTER_A[6], destination=at.WAN_A[6]):
+    """ICMPv6 "packet too big" about the packet that begins with `quoted` (RFC 4443 2.3, 3.2)."""
+    addresses = b"".join(socket.inet_pton(socket.AF_INET6, a) for a in (source, destination))
+    body = struct.pack(">BBHI", 2, 0, 0, mtu) + quoted
+    pseudo = addresses + struct.pack(">II", len(body), ICMP6)
+    return ipv6(ICMP6, body[:2] + struct.pack(">H", checksum(pseudo + body)) + body[4:], source, destination)
+
+
 def flood(s, packets):
-    with s.site.router.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+    family, to = (socket.AF_INET, (at.WAN_A[4], 0)) if packets[0][0] >> 4 == 4 else (socket.AF_INET6, (at.WAN_A[6], 0))
+    with s.site.router.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 20)
         for packet in packets:
-            raw.sendto(packet, (at.WAN_A[4], 0))
+            raw.sendto(packet, to)
 
 
 def refused(s):
@@ -87,16 +110,41 @@ def icmp_lies(_, dice):
     return {"ICMP_UNBELIEVED"}, (packet(n) for n in range(COUNT))
 
 
+def unknown_spis6(_, dice):
+    return ({"SPI_UNKNOWN"},
+            (ipv6(ESP, struct.pack(">II", dice.randrange(256, 1 << 32), n) + bytes(60)) for n in range(COUNT)))
+
+
+def fragments6(_, dice):
+    """As fragments(), behind a fragment header; the identification has 32 bits."""
+    def packet(n):
+        source = at.WAN_B[6] if n % 2 else f"2001:db8:ff::{dice.randrange(1, 1 << 16):x}"
+        offset, more = dice.choice((0, 512, 1440)), MORE_FRAGMENTS6 if n % 3 else 0
+        return ipv6(ESP, dice.randbytes(512), source, fragment=(offset, more if offset else MORE_FRAGMENTS6, dice.randrange(1 << 32)))
+    return ({"REASSEMBLY_FULL", "REASSEMBLY_TIMEOUT", "REASSEMBLY_BAD", "SPI_UNKNOWN"},
+            (packet(n) for n in range(COUNT)))
+
+
+def icmp_lies6(_, dice):
+    """As icmp_lies(), with sizes below and above what a link of IPv6 must carry."""
+    def packet(n):
+        header = struct.pack(">II", dice.randrange(256, 1 << 32), dice.randrange(1 << 32))
+        quoted = ipv6(ESP, header, at.WAN_A[6], at.WAN_B[6])
+        return too_big6(quoted, dice.choice((0, 68, 1279, 1280, 1400, 1 << 31)))
+    return {"ICMP_UNBELIEVED"}, (packet(n) for n in range(COUNT))
+
+
 @pytest.fixture(scope="module")
 def stage():
     """(Scene, an ESP packet that A has accepted)."""
-    with scene(nat=False) as s:
+    with scene(nat=False, near=SanitizedGateway) as s:
         wire = s.site.capture("a0", snap=2000)
         assert s.ping(3).lost == 0
         yield s, list(esp_to_a(s.site, wire))[-1]
+        s.a.end()
 
 
-@pytest.mark.parametrize("make", [unknown_spis, fragments, replays, icmp_lies], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("make", [unknown_spis, fragments, replays, icmp_lies, unknown_spis6, fragments6, icmp_lies6], ids=lambda f: f.__name__)
 def test_flood(make, stage):
     s, esp = stage
     reasons, packets = make(esp, random.Random(7))
