@@ -173,7 +173,7 @@ class OwnSa:
 
     # ---- AH
     def ah(self, ip, payload, next_header, seq):
-        """`ip` is a plain IPv4 or IPv6 header; the whole packet with AH behind it."""
+        """`ip` is the header with its options or extension headers, as it leaves; the whole packet with AH behind it."""
         iv = struct.pack("!Q", seq ^ 0xa5a5a5a5a5a5a5a5) if self.integ in AH_GMAC else b""
         return self.ah_finish(ip, payload, next_header, seq, iv)
 
@@ -186,13 +186,13 @@ class OwnSa:
         size = len(head) + icv_len + len(pad) + len(payload)
         ip = bytearray(ip)
         if version == 4:
-            ip[2:4], ip[9] = struct.pack("!H", 20 + size), 51
+            ip[2:4], ip[9] = struct.pack("!H", len(ip) + size), 51
             ip[10:12] = bytes(2)
             ip[10:12] = struct.pack("!H", checksum(ip))
         else:
-            ip[4:6], ip[6] = struct.pack("!H", size), 51
+            ip[4:6], ip[next_header_at(ip)] = struct.pack("!H", len(ip) - 40 + size), 51
         high = struct.pack("!L", seq >> 32) if self.esn else b""
-        icv = iv + self.ah_icv(mutable_zeroed(ip) + head + bytes(icv_len) + pad + payload + high, iv)
+        icv = iv + self.ah_icv(mutable_zeroed(arrived(ip)) + head + bytes(icv_len) + pad + payload + high, iv)
         return bytes(ip) + head + icv + pad + payload
 
     def ah_icv(self, data, iv):
@@ -202,9 +202,7 @@ class OwnSa:
 
     def ah_open(self, packet, seq):
         """(IP header, payload, next header); the packet made anew with the same IV is the same packet, or was altered."""
-        at = 20 if packet[0] >> 4 == 4 else 40
-        if packet[9 if at == 20 else 6] != 51:
-            raise Refused("no AH")
+        at = ah_at(packet)
         length = (packet[at + 1] + 2) * 4
         payload = packet[at + length:]
         iv = packet[at + 12:at + 20] if self.integ in AH_GMAC else b""
@@ -220,11 +218,84 @@ def checksum(data):
     return total ^ 0xffff
 
 
+# ---- headers in front of AH --------------------------------------------------------------------------------------
+HOP_BY_HOP, ROUTING, DESTINATION, AH = 0, 43, 60, 51
+# RFC 4302 A1, copy bit and class included; all others are zeroed.
+IMMUTABLE4 = {130: "security", 133: "extended security", 134: "commercial security", 148: "router alert", 149: "sender directed"}
+LSRR, SSRR = 131, 137
+
+
+def extensions(ip):
+    """(type, where it begins, where it ends) of each IPv6 extension header that may stand before AH."""
+    kind, at = ip[6], 40
+    while kind in (HOP_BY_HOP, ROUTING, DESTINATION) and at < len(ip):
+        end = at + (ip[at + 1] + 1) * 8
+        yield kind, at, end
+        kind, at = ip[at], end
+
+
+def ah_at(packet):
+    at = (packet[0] & 15) * 4 if packet[0] >> 4 == 4 else max((end for *_, end in extensions(packet)), default=40)
+    if packet[9 if packet[0] >> 4 == 4 else next_header_at(packet[:at])] != AH:
+        raise Refused("no AH")
+    return at
+
+
+def next_header_at(ip):
+    """Where the last header before AH, or before what AH will stand before, names its next one."""
+    return ([at for _, at, _ in extensions(ip)] or [6])[-1]
+
+
+def options4(ip):
+    """(type, where it begins, where it ends) of the IPv4 options that have a length."""
+    at = 20
+    while at < len(ip) and ip[at] != 0:
+        if ip[at] == 1:
+            at += 1
+            continue
+        yield ip[at], at, at + ip[at + 1]
+        at += ip[at + 1]
+
+
+def options6(header, at):
+    """The same of a hop-by-hop or destination options header that begins at `at`."""
+    end, at = at + (header[at + 1] + 1) * 8, at + 2
+    while at < end:
+        if header[at] == 0:
+            at += 1
+            continue
+        yield header[at], at, at + 2 + header[at + 1]
+        at += 2 + header[at + 1]
+
+
+def arrived(ip):
+    """The header as its last destination sees it: a source route used up (RFC 791 3.1, RFC 2460 4.4)."""
+    ip = bytearray(ip)
+    if ip[0] >> 4 == 4:
+        for kind, at, end in options4(ip):
+            if kind in (LSRR, SSRR) and ip[at + 2] < end - at:
+                ip[16:20] = ip[end - 4:end]
+        return bytes(ip)
+    for kind, at, _ in extensions(ip):
+        while kind == ROUTING and ip[at + 2] == 0 and ip[at + 3]:
+            hop = at + 8 + (ip[at + 1] // 2 - ip[at + 3]) * 16
+            ip[24:40], ip[hop:hop + 16] = ip[hop:hop + 16], ip[24:40]
+            ip[at + 3] -= 1
+    return bytes(ip)
+
+
 def mutable_zeroed(ip):
-    """RFC 4302 3.3.3.1, of headers without options."""
+    """RFC 4302 3.3.3.1 and appendix A, of a header that has arrived."""
     ip = bytearray(ip)
     if ip[0] >> 4 == 4:
         ip[1], ip[6:9], ip[10:12] = 0, bytes(3), bytes(2)
-    else:
-        ip[0:4], ip[7] = b"\x60\0\0\0", 0
+        for kind, at, end in list(options4(ip)):
+            if kind not in IMMUTABLE4:
+                ip[at:end] = bytes(end - at)
+        return bytes(ip)
+    ip[0:4], ip[7] = bytes([ip[0] & 0xF0, 0, 0, 0]), 0
+    for kind, at, _ in extensions(ip):
+        for option, begin, end in list(options6(ip, at)) if kind != ROUTING else ():
+            if option & 0x20:  # may change en route (RFC 8200 4.2)
+                ip[begin + 2:end] = bytes(end - begin - 2)
     return bytes(ip)
