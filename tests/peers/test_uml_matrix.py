@@ -171,3 +171,17 @@ def test_form(matrix, number):
     near_in, near_out = counts["near"]
     assert min(near_in, near_out) > PINGS
     matrix.rows.append(f"{name_of(form):60} {near_out:5} {near_in:5}  passed")
+
+
+@pytest.mark.parametrize("option", ["-R", "-Ttsandaddr"])
+def test_ah_behind_options(matrix, option):
+    """The router between the two writes into the options of request and answer, and AH, which stands behind them, still fits."""
+    number = FORMS.index(("sha256", "ah", "transport", 4, 4, False, False, 1024))
+    pair = matrix.pairs[number]
+    before = [packets(matrix.gateway, index) for index in matrix.indexes[number]]
+    said = matrix.site.a.run("ping", "-n", option, "-c", str(PINGS), "-i", "0.2", "-W", "2", pair.far).stdout
+    assert f"{PINGS} received" in said, said
+    assert at.ROUTER_B[4] in said and pair.far in said, said
+    after = [packets(matrix.gateway, index) for index in matrix.indexes[number]]
+    assert [b - a for a, b in zip(before, after)] == [PINGS, PINGS]
+    matrix.rows.append(f"{name_of(FORMS[number]) + f' ping {option}':60} {PINGS:5} {PINGS:5}  passed")
