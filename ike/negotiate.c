@@ -220,13 +220,32 @@ static void substitute_sides(const struct ike_sa *sa, struct offer *offer, bool 
 		substitute(tsi_is_ours ? &offer->tsr : &offer->tsi, &sa->remote.addr);
 }
 
-/* The child of the configuration, in transport mode or in any, that takes most of what is offered (RFC 7296 2.9); -1:
- * none. */
+/* Are all selectors of one child within those of another, and not the other way round? */
+static bool tighter(const struct ike_sa *sa, const struct child_config *inner, const struct child_config *outer)
+{
+	struct selector in[2][SELECTORS_MAX], out[2][SELECTORS_MAX];
+	unsigned in_count[2] = {local_selectors(sa, inner, in[0]), remote_selectors(sa, inner, in[1])};
+	unsigned out_count[2] = {local_selectors(sa, outer, out[0]), remote_selectors(sa, outer, out[1])};
+	bool within = true, equal = true;
+
+	for (unsigned i = 0; i < 2; i++) {
+		within = within && ts_list_contains(out[i], out_count[i], in[i], in_count[i]);
+		equal = equal && ts_list_contains(in[i], in_count[i], out[i], out_count[i]);
+	}
+	return within && !equal;
+}
+
+/*
+ * The child of the configuration, in transport mode or in any, that takes most of what is offered (RFC 7296 2.9); -1:
+ * none. Of several that take all of it the tightest: a wide child, whichever stands first, leaves to a narrow one what
+ * was made for that.
+ */
 static int choose_config(const struct ike_sa *sa, const struct offer *offer, const struct child_sa *old, uint8_t mode,
 	struct choice *out)
 {
 	const struct conn_config *config = sa->conn->config;
 	struct choice choice;
+	bool found_whole = false;
 	int found = -1;
 
 	for (uint32_t i = 0; i < config->child_count; i++) {
@@ -237,12 +256,13 @@ static int choose_config(const struct ike_sa *sa, const struct offer *offer, con
 		choice.mode = mode;
 		if (mode == SA_TRANSPORT && (config->children[i].mode != SA_TRANSPORT || !host_to_host(sa, &choice)))
 			continue;
-		if (found < 0 || whole(offer, &choice)) {
-			*out = choice;
-			found = (int)i;
-		}
-		if (whole(offer, &choice))
-			break;
+		if (found >= 0 && !whole(offer, &choice))
+			continue;
+		if (found_whole && !tighter(sa, &config->children[i], &config->children[found]))
+			continue;
+		*out = choice;
+		found = (int)i;
+		found_whole = whole(offer, &choice);
 	}
 	return found;
 }

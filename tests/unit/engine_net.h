@@ -111,6 +111,7 @@ struct net_options {
 	bool dynamic;	 /* no selectors: the two hosts' own addresses */
 	uint8_t mode[2]; /* enum sa_mode; 0: tunnel */
 	bool shunt[2];	 /* the last child is a bypass */
+	bool nested;	 /* child0 is of 10.1.0.0/16 and 10.2.0.0/16: all the others' selectors are within its own */
 };
 
 static inline void net_proposals(const char *text, enum ike_protocol protocol, struct proposal_list *out)
@@ -169,6 +170,10 @@ static inline struct engine_config *net_config(const struct net_options *o, int 
 			&child->local[0]);
 		net_selector(side == A ? o->remote_a : o->remote_b, side == A ? "10.2.%u.0/24" : "10.1.%u.0/24", i,
 			&child->remote[0]);
+		if (o->nested && !i) {
+			net_selector(NULL, side == A ? "10.1.%u.0/16" : "10.2.%u.0/16", i, &child->local[0]);
+			net_selector(NULL, side == A ? "10.2.%u.0/16" : "10.1.%u.0/16", i, &child->remote[0]);
+		}
 		if (o->dynamic)
 			child->local_count = child->remote_count = 0;
 		net_proposals(esp, o->ah ? PROTOCOL_AH : PROTOCOL_ESP, &child->proposals);

@@ -198,6 +198,38 @@ static void acquire_beyond_the_policy_is_left_out(void **state)
 	net_free(net);
 }
 
+/* Each child has the selectors of its own configuration: child0's are wide. */
+static void names_fit_selectors(const struct ike_info *info, void *context)
+{
+	unsigned *seen = context;
+
+	for (unsigned i = 0; i < info->child_count; i++) {
+		const struct child_info *child = &info->children[i];
+		char expected[64], text[TS_TEXT_LEN];
+		unsigned number;
+
+		assert_int_equal(sscanf(child->name, "child%u", &number), 1);
+		snprintf(expected, sizeof(expected), number ? "10.2.%u.0/24" : "10.2.%u.0/16", number);
+		assert_string_equal(ts_format(&child->local_ts[0], text), expected);
+		*seen |= 1u << number;
+	}
+}
+
+/* What is offered fits the wide child, too, which the configuration names first; it is the narrow one's. */
+static void the_tightest_child_answers(void **state)
+{
+	struct net_options options = {.start_a = true, .children = 3, .nested = true};
+	struct net *net = net_new_with(&options, 9);
+	unsigned seen = 0;
+
+	(void)state;
+	net_run(net, 5 * NS_PER_S);
+	net_assert_up(net, 3);
+	engine_each(net->side[B].engine, names_fit_selectors, &seen);
+	assert_int_equal(seen, 7);
+	net_free(net);
+}
+
 /* ---- policies without a peer ----------------------------------------------------------------------------------- */
 static void shunts_are_not_negotiated(void **state)
 {
@@ -356,6 +388,7 @@ int main(void)
 		cmocka_unit_test(transport_is_for_hosts),
 		cmocka_unit_test(acquire_offers_the_packet_first),
 		cmocka_unit_test(acquire_beyond_the_policy_is_left_out),
+		cmocka_unit_test(the_tightest_child_answers),
 		cmocka_unit_test(shunts_are_not_negotiated),
 		cmocka_unit_test(rekey_each_second),
 		cmocka_unit_test(responder_refuses),
