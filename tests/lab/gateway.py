@@ -88,7 +88,7 @@ class Gateway:
                  "ah_proposals" if t.ah else "esp_proposals": [t.ah or t.esp], "mode": t.mode, "start_action": t.start_action, **t.child_options}
         return {"name": t.name, "local_addrs": [t.local], "remote_addrs": [t.remote], "proposals": [t.ike],
                 "local": {"auth": "psk", "id": t.local_id}, "remote": {"auth": "psk", "id": t.remote_id},
-                "encap": t.encap, "children": [child], **t.options}
+                "encap": t.encap, "children": [child, *t.more_children], **t.options}
 
     def write(self, text=None):
         """Write the configuration file: `text`, or what the tunnels say now."""
@@ -148,10 +148,11 @@ class Gateway:
         """`espalier ... --json` as a value."""
         return json.loads(self.command(*argv, "--json").stdout)
 
-    def status(self, name=None):
-        """The tunnel of connection `name` (the first one's by default) as `espalier status` has it."""
+    def status(self, name=None, child=None):
+        """The tunnel of connection `name` (the first one's by default) as `espalier status` has it: its first child's, or `child`'s."""
         name = name or self.tunnels[0].name
-        return next(t for t in self.cli("status")["tunnels"] if t["connection"] == name)
+        child = child or next((t.child for t in self.tunnels if t.name == name), None)
+        return next(t for t in self.cli("status")["tunnels"] if t["connection"] == name and child in (None, t["child"]))
 
     def drops(self, reason=None):
         """Dropped packets: {reason: count}, or the count of one."""

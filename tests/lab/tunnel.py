@@ -39,6 +39,7 @@ class Tunnel:
     child: str = "net"
     start_action: str = "none"
     child_options: dict = field(default_factory=dict)
+    more_children: list = field(default_factory=list)  # of a Gateway: as in its configuration, name and selectors at least
     options: dict = field(default_factory=dict)
 
     def but(self, **changes):
