@@ -63,8 +63,27 @@ static void print_interface(const json_t *interface)
 			"reason", none ? SHEET_BAD : SHEET_FAINT, "%s", field_text(interface, "reason", ""));
 }
 
-/* How many suites each engine serves: "70 by ipsec-mb, 10 by openssl". */
-static void print_engines(const json_t *suites)
+/* The suites of one protocol that an engine serves, in one line: "ESP by openssl: aes192ccm16, ...". */
+static void print_engine_suites(const json_t *suites, const char *engine, const char *protocol)
+{
+	char text[LIST_MAX] = "", label[64];
+	size_t i, len = 0;
+	json_t *suite;
+
+	json_array_foreach(suites, i, suite)
+	{
+		if (strcmp(field_text(suite, "engine", "?"), engine) == 0 &&
+			strcmp(field_text(suite, "protocol", "?"), protocol) == 0 && len < sizeof(text))
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len ? ", " : "",
+				field_text(suite, "name", "?"));
+	}
+	snprintf(label, sizeof(label), "%s by %s", strcmp(protocol, "ah") == 0 ? "AH" : "ESP", engine);
+	if (*text)
+		sheet_field(label, "%s", text);
+}
+
+/* How many suites each engine serves: "70 by ipsec-mb, 10 by openssl"; with `names` which ones, too. */
+static void print_engines(const json_t *suites, bool names)
 {
 	json_t *counts = json_object();
 	char text[256] = "";
@@ -87,6 +106,13 @@ static void print_engines(const json_t *suites)
 	}
 	if (*text)
 		sheet_field("suites", "%s", text);
+	json_object_foreach(counts, name, count)
+	{
+		if (!names)
+			break;
+		print_engine_suites(suites, name, "esp");
+		print_engine_suites(suites, name, "ah");
+	}
 	json_decref(counts);
 }
 
@@ -187,14 +213,14 @@ static void print_tunnel(const json_t *tunnel)
 		sheet_field_coloured("last error", SHEET_BAD, "%s", field_text(tunnel, "last_error", ""));
 }
 
-static void print_all(const json_t *status, bool with_gateway)
+static void print_all(const json_t *status, bool with_gateway, bool suite_names)
 {
 	const json_t *item;
 	size_t i;
 
 	if (with_gateway) {
 		print_agent(status);
-		print_engines(json_object_get(status, "suites"));
+		print_engines(json_object_get(status, "suites"), suite_names);
 		print_workers(json_object_get(status, "workers"));
 		json_array_foreach(json_object_get(status, "interfaces"), i, item) print_interface(item);
 	}
@@ -228,7 +254,7 @@ static int status_once(struct client *client, const struct options *options, con
 		if (options->watch)
 			sheet_clear_screen();
 		sheet_restart();
-		print_all(status, !connection);
+		print_all(status, !connection, options->all);
 	}
 	json_decref(status);
 	fflush(stdout);

@@ -40,7 +40,7 @@ def ask(api, *args, **kwargs):
 
 def fields(block):
     """{"label": "value"} of the indented lines."""
-    return dict(re.match(r"  ([\w ]+): +(.*)", line).groups() for line in block.splitlines()[1:])
+    return dict(re.match(r"  ([\w -]+): +(.*)", line).groups() for line in block.splitlines()[1:])
 
 
 def blocks(text):
@@ -55,6 +55,14 @@ def succeeds(done):
 
 
 # ---- status ------------------------------------------------------------------------------------------------------
+def test_status_names_the_suites_of_each_engine(api):
+    shown = blocks(succeeds(ask(api, "status", "--all")))["gateway: espalier"]
+    assert shown["suites"] == "1 by ipsec-mb, 2 by openssl"
+    assert shown["ESP by ipsec-mb"] == "aes256gcm16"
+    assert shown["ESP by openssl"] == "aes192ccm16" and shown["AH by openssl"] == "sha256"
+    assert "AH by ipsec-mb" not in shown
+
+
 def test_status_reads_like_wg_show(api):
     shown = blocks(succeeds(ask(api, "status")))
     assert shown["gateway: espalier"] == {"agent": "connected", "running": "since 1 hour", "suites": "1 by ipsec-mb, 2 by openssl",
