@@ -112,7 +112,7 @@ static uint32_t agent_count_workers(struct agent *agent, uint32_t *queues)
 static int agent_make_workers(struct agent *agent)
 {
 	for (uint32_t i = 0; i < agent->worker_count; i++) {
-		int err = route_resolver_init(&agent->resolvers[i], &agent->shared.ports);
+		int err = route_resolver_init(&agent->resolvers[i], &agent->shared.ports, &agent->shared.news);
 
 		if (err)
 			return err;

@@ -25,7 +25,7 @@ static void agent_wake_workers(struct agent *agent)
 static int agent_on_watch(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct agent *agent = context;
-	struct watch_news news = watch_read(&agent->watch);
+	struct watch_news news = watch_read(&agent->watch, &agent->shared.news);
 
 	(void)source;
 	(void)fd;
@@ -34,10 +34,10 @@ static int agent_on_watch(sd_event_source *source, int fd, uint32_t events, void
 		agent_check_interfaces(agent);
 	if (news.addresses || news.links)
 		agent_read_addresses(agent);
-	if (news.any) {
-		atomic_fetch_add(&agent->shared.fib_epoch, 1);
+	if (news.any)
+		atomic_fetch_add(&agent->shared.news.all, 1);
+	if (news.any || news.neighbors)
 		agent_wake_workers(agent);
-	}
 	return 0;
 }
 

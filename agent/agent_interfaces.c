@@ -30,7 +30,7 @@ static void interface_say_served(struct interface *interface, const struct port 
 void agent_put_port(struct agent *agent, uint32_t slot, struct port *port)
 {
 	atomic_store_explicit(&agent->shared.ports.ports[slot], port, memory_order_release);
-	atomic_fetch_add(&agent->shared.fib_epoch, 1);
+	atomic_fetch_add(&agent->shared.news.all, 1);
 	workers_wait(&agent->shared, agent->workers, agent->worker_count);
 }
 

@@ -137,33 +137,40 @@ static enum drop_reason forward_raw(struct worker *worker, const struct frame *f
 	return DROP_NONE;
 }
 
-/* One key per destination and kind; packets of two destinations that share one only share their room. */
-static uint64_t hold_key(const struct addr16 *destination, bool outer)
+/* A plain packet waits under its destination; those of two that share a key only share their room. A protected one
+ * waits under its SA. */
+static uint64_t hold_key(const struct addr16 *destination)
 {
 	uint64_t words[2];
 
 	memcpy(words, destination->bytes, sizeof(words));
-	return ((words[0] * UINT64_C(0x9e3779b97f4a7c15) ^ words[1]) & ~UINT64_C(1)) | outer;
+	return (words[0] * UINT64_C(0x9e3779b97f4a7c15) ^ words[1]) & ~UINT64_C(1);
 }
 
-static enum drop_reason forward_hold(struct worker *worker, struct frame *frame, bool outer)
+static uint64_t hold_key_sealed(const struct worker *worker, const struct sa_slot *slot)
+{
+	return (uint64_t)(slot->context.run - worker->shared->maps.run) << 1 | 1;
+}
+
+static enum drop_reason forward_hold(struct worker *worker, struct frame *frame, const struct sa_slot *sealed)
 {
 	struct addr16 destination;
+	uint64_t key;
 
 	if (!packet_destination(frame, &destination))
 		return DROP_PACKET_MALFORMED;
-	if (!hold_add(&worker->waiting_neighbor, hold_key(&destination, outer), frame, worker->now_ns))
-		return DROP_NEIGHBOR_PENDING;
-	return DROP_NONE;
+	key = sealed ? hold_key_sealed(worker, sealed) : hold_key(&destination);
+	return hold_add(&worker->waiting_neighbor, key, frame, worker->now_ns) ? DROP_NONE : DROP_NEIGHBOR_PENDING;
 }
 
-enum drop_reason forward_elsewhere(struct worker *worker, struct frame *frame, enum hop_kind kind, bool outer)
+enum drop_reason forward_elsewhere(
+	struct worker *worker, struct frame *frame, enum hop_kind kind, const struct sa_slot *sealed)
 {
 	switch (kind) {
 	case HOP_HOST:
-		return outer ? forward_raw(worker, frame) : forward_to_host(worker, frame);
+		return sealed ? forward_raw(worker, frame) : forward_to_host(worker, frame);
 	case HOP_PENDING:
-		return forward_hold(worker, frame, outer);
+		return forward_hold(worker, frame, sealed);
 	case HOP_FAILED:
 		return DROP_NEIGHBOR_FAILED;
 	case HOP_PORT:
@@ -173,28 +180,44 @@ enum drop_reason forward_elsewhere(struct worker *worker, struct frame *frame, e
 	return DROP_ROUTE_NONE;
 }
 
-enum drop_reason forward_packet(struct worker *worker, struct frame *frame, bool outer)
+enum drop_reason forward_packet(struct worker *worker, struct frame *frame)
 {
 	struct addr16 destination;
 
 	if (!packet_destination(frame, &destination))
 		return DROP_PACKET_MALFORMED;
-	return forward_to(worker, frame, nexthop_find(&worker->hops, &destination, outer, worker->now_ns), outer);
+	return forward_to(worker, frame, nexthop_find(&worker->hops, &destination, worker->now_ns), NULL);
+}
+
+/* The SA of a held packet. NULL: it is gone, or was changed and leads elsewhere. */
+static struct sa_slot *forward_held_slot(struct worker *worker, uint64_t key, const struct addr16 *destination)
+{
+	enum drop_reason reason;
+	struct sa_slot *slot = sa_table_find(&worker->sas, (uint32_t)(key >> 1), SA_OUT, DROP_SA_MISSING, &reason);
+
+	return slot && memcmp(&slot->context.sa.remote, destination, sizeof(*destination)) == 0 ? slot : NULL;
 }
 
 static enum held_fate forward_judge(void *context, uint64_t key, struct frame *frame, bool expired)
 {
 	struct worker *worker = context;
-	bool outer = key & 1;
+	struct sa_slot *sealed = NULL;
 	const struct next_hop *hop;
 	struct addr16 destination;
 	enum drop_reason reason;
 
 	packet_destination(frame, &destination);
-	hop = nexthop_find(&worker->hops, &destination, outer, worker->now_ns);
+	if (key & 1) {
+		sealed = forward_held_slot(worker, key, &destination);
+		if (!sealed) {
+			worker_drop(worker, frame, DROP_SA_MISSING);
+			return HELD_TAKEN;
+		}
+	}
+	hop = sealed ? worker_outer_hop(worker, sealed) : nexthop_find(&worker->hops, &destination, worker->now_ns);
 	if (hop->kind == HOP_PENDING && !expired)
 		return HELD_KEEP;
-	reason = hop->kind == HOP_PENDING ? DROP_NEIGHBOR_FAILED : forward_to(worker, frame, hop, outer);
+	reason = hop->kind == HOP_PENDING ? DROP_NEIGHBOR_FAILED : forward_to(worker, frame, hop, sealed);
 	if (reason)
 		worker_drop(worker, frame, reason);
 	return HELD_TAKEN;

@@ -5,12 +5,12 @@
 
 #include "agent/worker.h"
 
-/* frame->data is an IP header. The frame is taken on DROP_NONE: queued on a port, given to the host, or held for its
- * neighbour. */
-enum drop_reason forward_packet(struct worker *worker, struct frame *frame, bool outer);
-/* The same where the next hop is known already. */
+/* A plain packet; frame->data is its IP header. The frame is taken on DROP_NONE: queued on a port, given to the host,
+ * or held for its neighbour. */
+enum drop_reason forward_packet(struct worker *worker, struct frame *frame);
+/* The same where the next hop is known already. `sealed`: the SA that protects the packet; NULL: a plain one. */
 static inline enum drop_reason forward_to(
-	struct worker *worker, struct frame *frame, const struct next_hop *hop, bool outer);
+	struct worker *worker, struct frame *frame, const struct next_hop *hop, const struct sa_slot *sealed);
 /* Into the host's own network stack, through the host device. */
 enum drop_reason forward_to_host(struct worker *worker, struct frame *frame);
 /* Send what the turn has queued. */
@@ -43,7 +43,8 @@ void forward_flush_port(struct worker *worker, uint32_t slot);
 /* For forward_to: out of a port with a link header before the packet, and wherever else. */
 enum drop_reason forward_transmit(
 	struct worker *worker, const struct port *port, struct frame *frame, const struct next_hop *hop);
-enum drop_reason forward_elsewhere(struct worker *worker, struct frame *frame, enum hop_kind kind, bool outer);
+enum drop_reason forward_elsewhere(
+	struct worker *worker, struct frame *frame, enum hop_kind kind, const struct sa_slot *sealed);
 
 /* Into the batch of a port: the packet of `len` bytes at `data`, link header and all. */
 static inline void forward_queue(struct worker *worker, struct tx_batch *batch, uint32_t slot,
@@ -68,12 +69,12 @@ static inline void forward_by(
 }
 
 static inline enum drop_reason forward_to(
-	struct worker *worker, struct frame *frame, const struct next_hop *hop, bool outer)
+	struct worker *worker, struct frame *frame, const struct next_hop *hop, const struct sa_slot *sealed)
 {
 	const struct port *port;
 
 	if (hop->kind != HOP_PORT)
-		return forward_elsewhere(worker, frame, (enum hop_kind)hop->kind, outer);
+		return forward_elsewhere(worker, frame, (enum hop_kind)hop->kind, sealed);
 	port = worker->ports[hop->slot];
 	return port ? forward_transmit(worker, port, frame, hop) : DROP_PORT_DOWN;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Packets that wait, a few and not for long: for an SA (key: tunnel) or for a neighbour's link address (key:
- * destination). One worker's own; in order of arrival. Bounded in all and per key, so that one silent peer cannot take
+ * forward.c). One worker's own; in order of arrival. Bounded in all and per key, so that one silent peer cannot take
  * the room of the others.
  */
 #ifndef ESPALIER_AGENT_HOLD_H

@@ -147,7 +147,7 @@ static enum drop_reason in_forward(
 		in_clamp_mss(worker, slot, frame, inner);
 
 	addr16_of_inner(inner, inner->destination, &destination);
-	hop = nexthop_find(&worker->hops, &destination, false, worker->now_ns);
+	hop = nexthop_find(&worker->hops, &destination, worker->now_ns);
 	if (!in_unpoliced(worker, hop)) {
 		reason = in_policed(worker, hop, inner, &protect);
 		if (reason)
@@ -162,7 +162,7 @@ static enum drop_reason in_forward(
 	if (hop->kind == HOP_PORT || hop->kind == HOP_PENDING)
 		if (!inner_decrement_ttl(frame->data, inner))
 			return worker->host ? forward_to_host(worker, frame) : DROP_TTL_EXPIRED;
-	return forward_to(worker, frame, hop, false);
+	return forward_to(worker, frame, hop, NULL);
 }
 
 static enum drop_reason in_end_any(
@@ -190,7 +190,7 @@ static void in_onward_find(struct worker *worker, struct in_onward *onward, uint
 	struct addr16 address;
 
 	addr16_of_ipv4(destination, &address);
-	hop = nexthop_find(&worker->hops, &address, false, worker->now_ns);
+	hop = nexthop_find(&worker->hops, &address, worker->now_ns);
 	onward->known = true;
 	onward->destination = destination;
 	onward->mtu = hop->mtu ? hop->mtu : UINT32_MAX;

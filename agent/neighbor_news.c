@@ -45,30 +45,32 @@ static bool reading_take(const struct nlmsghdr *message, struct neighbor_record 
 	return true;
 }
 
-static struct neighbor_record *record_place(struct neighbor_records *records, const struct neighbor_record *of)
+uint16_t neighbor_group(uint8_t family, uint32_t ifindex, const uint8_t address[static 16])
 {
 	uint64_t words[2], hash;
 
-	memcpy(words, of->address, sizeof(words));
-	hash = (words[0] ^ ((uint64_t)of->family << 32 | of->ifindex)) * UINT64_C(0x9e3779b97f4a7c15) ^ words[1];
+	memcpy(words, address, sizeof(words));
+	hash = (words[0] ^ ((uint64_t)family << 32 | ifindex)) * UINT64_C(0x9e3779b97f4a7c15) ^ words[1];
 	hash *= UINT64_C(0x9e3779b97f4a7c15);
-	return &records->records[(hash >> 40) % NEIGHBOR_RECORDS];
+	return (uint16_t)(1 + (hash >> 40) % (FIB_NEIGHBORS - 1));
 }
 
-bool neighbor_news(struct neighbor_records *records, const struct nlmsghdr *message)
+uint16_t neighbor_news(struct neighbor_records *records, const struct nlmsghdr *message)
 {
 	struct neighbor_record now, *known;
+	uint16_t group;
 	bool same;
 
 	if (!reading_take(message, &now))
-		return false;
-	known = record_place(records, &now);
+		return 0;
+	group = neighbor_group(now.family, now.ifindex, now.address);
+	known = &records->records[group];
 	same = known->ifindex == now.ifindex && known->family == now.family &&
 	       memcmp(known->address, now.address, sizeof(now.address)) == 0;
 	if (!same && !now.usable)
-		return false;
+		return 0;
 	if (same && known->usable == now.usable && memcmp(known->mac, now.mac, sizeof(now.mac)) == 0)
-		return false;
+		return 0;
 	*known = now;
-	return true;
+	return group;
 }

@@ -8,13 +8,14 @@
 #ifndef ESPALIER_AGENT_NEIGHBOR_NEWS_H
 #define ESPALIER_AGENT_NEIGHBOR_NEWS_H
 
+#include "agent/fib_news.h"
+
 #include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define NEIGHBOR_USABLE	 (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
-#define NEIGHBOR_RECORDS 4096u
+#define NEIGHBOR_USABLE (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
 
 struct neighbor_record {
 	uint32_t ifindex; /* 0: empty */
@@ -24,16 +25,19 @@ struct neighbor_record {
 	uint8_t address[16];
 };
 
-/* By address; one that has the same place takes it. */
+/* By group; one of the same group takes the place. */
 struct neighbor_records {
-	struct neighbor_record records[NEIGHBOR_RECORDS];
+	struct neighbor_record records[FIB_NEIGHBORS];
 };
 
+/* The neighbour's group in struct fib_news, not 0. `address`: IPv4 in the first 4 bytes, the rest 0. */
+uint16_t neighbor_group(uint8_t family, uint32_t ifindex, const uint8_t address[static 16]);
+
 /*
- * Remember what RTM_NEWNEIGH or RTM_DELNEIGH says. True: another link address, none any more, or one for the first
- * time. A neighbour of which nothing was known and nothing is known now is no news: an answer about it that is from
- * before the records began lives for some seconds.
+ * Remember what RTM_NEWNEIGH or RTM_DELNEIGH says. Gives the group of a neighbour that has news: another link address,
+ * none any more, or one for the first time; 0: there is none. A neighbour of which nothing was known and nothing is
+ * known now is no news: an answer about it that is from before the records began lives for some seconds.
  */
-bool neighbor_news(struct neighbor_records *records, const struct nlmsghdr *message);
+uint16_t neighbor_news(struct neighbor_records *records, const struct nlmsghdr *message);
 
 #endif

@@ -109,7 +109,7 @@ static enum drop_reason out_cut(struct worker *worker, struct frame *frame, stru
 	else
 		fragment6_split(frame->data, frame->len, mtu, worker->fragment_id += WORKERS_MAX, pieces, count);
 	for (unsigned i = 0; i < count; i++) {
-		enum drop_reason reason = forward_to(worker, &pieces[i], worker_outer_hop(worker, slot), true);
+		enum drop_reason reason = forward_to(worker, &pieces[i], worker_outer_hop(worker, slot), slot);
 
 		if (reason)
 			worker_drop(worker, &pieces[i], reason);
@@ -123,7 +123,7 @@ static enum drop_reason out_send(struct worker *worker, struct frame *frame, str
 {
 	if (__builtin_expect(frame->len > slot->mtu_outer, 0) && (frame->data[0] >> 4 == 6 || !(frame->data[6] & 0x40)))
 		return out_cut(worker, frame, slot);
-	return forward_to(worker, frame, worker_outer_hop(worker, slot), true);
+	return forward_to(worker, frame, worker_outer_hop(worker, slot), slot);
 }
 
 /* AH is done at once: what it costs is one pass over the packet by one function. */

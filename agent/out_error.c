@@ -105,7 +105,7 @@ void out_tell_sender(
 		return;
 	}
 	/* A packet of the host itself, or one that the host has routed: back the way it came. */
-	reason = from_host ? forward_to_host(worker, &answer) : forward_packet(worker, &answer, false);
+	reason = from_host ? forward_to_host(worker, &answer) : forward_packet(worker, &answer);
 	if (reason)
 		worker_drop(worker, &answer, reason);
 }

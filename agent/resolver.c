@@ -183,7 +183,19 @@ static struct port *resolver_port(struct route_resolver *resolver, struct route 
 	return port;
 }
 
-static void route_resolve(struct resolver *base, const struct addr16 *destination, bool outer, struct next_hop *hop)
+/* Which news make the answer stale: counted before the neighbour is asked for. */
+static void resolver_group(struct route_resolver *resolver, const struct route *route, struct next_hop *hop)
+{
+	const struct ip_addr *gateway = &route->gateway;
+	uint8_t address[16] = {0};
+
+	memcpy(address, gateway->bytes, addr_len(gateway));
+	hop->neighbor = neighbor_group(gateway->family == IP_V4 ? AF_INET : AF_INET6, route->ifindex, address);
+	hop->neighbor_news = atomic_load_explicit(&resolver->news->neighbors[hop->neighbor], memory_order_acquire);
+}
+
+static void route_resolve(
+	struct resolver *base, const struct addr16 *destination, const struct addr16 *source, struct next_hop *hop)
 {
 	struct route_resolver *resolver = (struct route_resolver *)base;
 	struct neighbor neighbor = {0};
@@ -192,7 +204,7 @@ static void route_resolve(struct resolver *base, const struct addr16 *destinatio
 	struct port *port;
 
 	addr_from_mapped(destination->bytes, &to);
-	if (resolver_route(resolver, &to, outer, &route))
+	if (resolver_route(resolver, &to, source != NULL, &route))
 		return; /* HOP_NONE */
 	if (route.type != RTN_UNICAST && route.type != RTN_LOCAL && route.type != RTN_BROADCAST &&
 		route.type != RTN_MULTICAST)
@@ -207,6 +219,7 @@ static void route_resolve(struct resolver *base, const struct addr16 *destinatio
 		hop->mtu = route.mtu;
 	if (route.gateway.family == IP_NONE)
 		route.gateway = to;
+	resolver_group(resolver, &route, hop);
 	resolver_neighbor(resolver, route.ifindex, &route.gateway, &neighbor);
 	/* Using an entry would make it one that expires: what an administrator wrote stays. */
 	if (!(neighbor.state & (NUD_PERMANENT | NUD_NOARP)))
@@ -215,10 +228,11 @@ static void route_resolve(struct resolver *base, const struct addr16 *destinatio
 	memcpy(hop->destination_mac, neighbor.mac, sizeof(hop->destination_mac));
 }
 
-int route_resolver_init(struct route_resolver *resolver, struct port_table *ports)
+int route_resolver_init(struct route_resolver *resolver, struct port_table *ports, const struct fib_news *news)
 {
 	resolver->resolver.resolve = route_resolve;
 	resolver->ports = ports;
+	resolver->news = news;
 	return netlink_init(&resolver->netlink);
 }
 

@@ -10,6 +10,7 @@
 #ifndef ESPALIER_AGENT_RESOLVER_H
 #define ESPALIER_AGENT_RESOLVER_H
 
+#include "agent/fib_news.h"
 #include "agent/netlink.h"
 #include "agent/nexthop.h"
 #include "agent/port.h"
@@ -17,10 +18,11 @@
 struct route_resolver {
 	struct resolver resolver; /* first: what nexthop_cache holds */
 	struct netlink netlink;
-	struct port_table *ports; /* borrowed */
+	struct port_table *ports;    /* borrowed */
+	const struct fib_news *news; /* borrowed */
 };
 
-int route_resolver_init(struct route_resolver *resolver, struct port_table *ports);
+int route_resolver_init(struct route_resolver *resolver, struct port_table *ports, const struct fib_news *news);
 void route_resolver_clear(struct route_resolver *resolver);
 
 #endif

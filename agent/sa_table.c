@@ -139,6 +139,19 @@ static struct sa_slot *sa_table_make(struct sa_table *table, uint32_t index)
 	return slot;
 }
 
+/* The slot moved on. Between the same addresses the way is the same. */
+static struct sa_slot *sa_table_renew(struct sa_table *table, uint32_t index)
+{
+	struct sa_slot *before = table->slots[index], *slot;
+
+	sa_table_drop(table, index);
+	slot = sa_table_make(table, index);
+	if (slot && before && !memcmp(&slot->context.sa.remote, &before->context.sa.remote, sizeof(struct addr16)) &&
+		!memcmp(&slot->context.sa.local, &before->context.sa.local, sizeof(struct addr16)))
+		slot->outer_hop = before->outer_hop;
+	return slot;
+}
+
 struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_direction direction,
 	enum drop_reason gone, enum drop_reason *reason)
 {
@@ -148,10 +161,8 @@ struct sa_slot *sa_table_find(struct sa_table *table, uint32_t index, enum sa_di
 	if (index >= table->maps.sa_count)
 		return NULL;
 	slot = table->slots[index];
-	if (!slot || slot->generation != __atomic_load_n(&table->maps.sa[index].generation, __ATOMIC_ACQUIRE)) {
-		sa_table_drop(table, index);
-		slot = sa_table_make(table, index);
-	}
+	if (!slot || slot->generation != __atomic_load_n(&table->maps.sa[index].generation, __ATOMIC_ACQUIRE))
+		slot = sa_table_renew(table, index);
 	if (!slot)
 		return NULL;
 	if (slot->broken || slot->context.sa.direction != direction) {

@@ -50,7 +50,18 @@ int watch_fd(const struct watch *watch)
 struct reading {
 	struct watch *watch;
 	struct watch_news *news;
+	struct fib_news *fib;
 };
+
+static void watch_neighbor(struct reading *reading, const struct nlmsghdr *message)
+{
+	uint16_t group = neighbor_news(&reading->watch->neighbors, message);
+
+	if (!group)
+		return;
+	atomic_fetch_add(&reading->fib->neighbors[group], 1);
+	reading->news->neighbors = true;
+}
 
 static int watch_message(const struct nlmsghdr *message, void *context)
 {
@@ -58,7 +69,7 @@ static int watch_message(const struct nlmsghdr *message, void *context)
 	struct watch_news *news = reading->news;
 
 	if (message->nlmsg_type == RTM_NEWNEIGH || message->nlmsg_type == RTM_DELNEIGH) {
-		news->any |= neighbor_news(&reading->watch->neighbors, message);
+		watch_neighbor(reading, message);
 		return MNL_CB_OK;
 	}
 	news->any = true;
@@ -77,11 +88,11 @@ static int watch_message(const struct nlmsghdr *message, void *context)
 	return MNL_CB_OK;
 }
 
-struct watch_news watch_read(struct watch *watch)
+struct watch_news watch_read(struct watch *watch, struct fib_news *fib)
 {
 	uint8_t buffer[NEWS_BYTES] __attribute__((aligned(8)));
 	struct watch_news news = {0};
-	struct reading reading = {watch, &news};
+	struct reading reading = {watch, &news, fib};
 
 	for (;;) {
 		ssize_t len = mnl_socket_recvfrom(watch->socket, buffer, sizeof(buffer));
@@ -89,8 +100,9 @@ struct watch_news watch_read(struct watch *watch)
 		if (len < 0 && errno == ENOBUFS)
 			news = (struct watch_news){.any = true, .links = true, .addresses = true};
 		else if (len < 0)
-			return news;
+			break;
 		else
 			mnl_cb_run(buffer, (size_t)len, 0, 0, watch_message, &reading);
 	}
+	return news;
 }

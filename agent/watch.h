@@ -13,9 +13,10 @@ struct watch {
 	struct neighbor_records neighbors;
 };
 
-/* What happened since the last read. Any of it makes cached next hops stale. */
+/* What happened since the last read. */
 struct watch_news {
-	bool any;
+	bool any; /* something but neighbours: every cached next hop is stale */
+	bool neighbors;
 	bool links;
 	bool addresses;
 };
@@ -23,7 +24,8 @@ struct watch_news {
 int watch_init(struct watch *watch);
 void watch_clear(struct watch *watch);
 int watch_fd(const struct watch *watch);
-/* Read everything that waits. When the kernel had to drop announcements, all counts as changed. */
-struct watch_news watch_read(struct watch *watch);
+/* Read everything that waits, and count it in `fib`. When the kernel had to drop announcements, all counts as changed.
+ */
+struct watch_news watch_read(struct watch *watch, struct fib_news *fib);
 
 #endif

@@ -275,15 +275,14 @@ int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t in
 	worker->shared = shared;
 	worker->stat = &shared->stats[index];
 	worker_settle(worker->stat);
-	worker->hops.resolver = resolver;
-	worker->hops.epoch = &shared->fib_epoch;
 	chunk_cache_init(&worker->cache, shared->umem);
 	worker->board = shared->worker_count > 1 ? shared->board : NULL;
 	lend_init(worker);
 	worker->raw4 = raw_socket(AF_INET);
 	worker->raw6 = raw_socket(AF_INET6);
 	worker_see_ports(worker);
-	err = worker_transit_init(worker);
+	err = nexthop_cache_init(&worker->hops, resolver, &shared->news);
+	err = err ? err : worker_transit_init(worker);
 	err = err ? err : first_fragment_id(index, &worker->fragment_id);
 	err = err ? err
 		  : sa_table_init(&worker->sas, &shared->maps, shared->worker_count > 1 ? shared->replay_locks : NULL);
@@ -325,6 +324,7 @@ void worker_clear(struct worker *worker)
 		worker_clear_inbox(worker, giver);
 	chunk_cache_drain(&worker->cache);
 	sa_table_clear(&worker->sas);
+	nexthop_cache_clear(&worker->hops);
 	free(worker->transit);
 	worker->transit = NULL;
 	if (worker->raw4 >= 0)

@@ -58,7 +58,7 @@ struct worker_shared {
 	struct host_policy *policy;	   /* NULL: none, packets out of tunnels go wherever routes lead */
 	struct dummy_queue *dummies;	   /* worker 0 sends them; NULL: nobody asks for any */
 	_Atomic uint64_t *acquire_told_ns; /* per tunnel: when AGENT_ACQUIRE was last sent */
-	_Atomic uint32_t fib_epoch;	   /* routes, neighbours, links changed */
+	struct fib_news news;		   /* of the kernel's routing */
 	_Atomic uint32_t
 		ports_generation; /* moved on after a change of `ports`; workers follow (worker.seen_generation) */
 	_Atomic bool stop;
@@ -101,7 +101,7 @@ struct worker {
 	struct host_flows *transit;    /* what policies say of packets out of tunnels; NULL as shared->policy */
 	uint64_t policies;	       /* their generation at the start of the turn */
 	struct hold waiting_sa;	       /* key: tunnel */
-	struct hold waiting_neighbor;  /* key: destination */
+	struct hold waiting_neighbor;  /* key: forward.c */
 	struct port *ports[PORTS_MAX]; /* as seen at the start of the turn */
 	uint32_t port_end;
 	struct port *host; /* NULL: no host device */
@@ -167,7 +167,9 @@ uint32_t worker_inner_mtu(struct worker *worker, struct sa_slot *slot);
 /* The way to the SA's peer. Valid until it is asked for again. */
 static inline const struct next_hop *worker_outer_hop(struct worker *worker, struct sa_slot *slot)
 {
-	return nexthop_at(&slot->outer_hop, &worker->hops, &slot->context.sa.remote, true, worker->now_ns);
+	const struct sa *sa = &slot->context.sa;
+
+	return nexthop_at(&slot->outer_hop, &worker->hops, &sa->remote, &sa->local, worker->now_ns);
 }
 /* Add the turn's counts to the shared ones. */
 void worker_flush_sas(struct worker *worker);

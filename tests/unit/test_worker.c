@@ -272,16 +272,37 @@ static void waits_for_a_neighbor(void **state)
 	worker_turn(&lab->a.worker, lab->now);
 	assert_true(worker_waiting(&lab->a.worker));
 	lab->a.resolver.outer_kind = HOP_PORT;
-	lab->a.shared.fib_epoch++; /* the kernel's announcement */
+	lab->a.shared.news.all++; /* the kernel's announcement */
 	worker_turn(&lab->a.worker, lab->now + 1);
 	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &frame, 1), 1);
 	chunk_give(&lab->a.cache, frame.chunk);
 	lab->a.resolver.outer_kind = HOP_PENDING;
-	lab->a.shared.fib_epoch++;
+	lab->a.shared.news.all++;
 	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
 	worker_turn(&lab->a.worker, lab->now + 2);
 	worker_turn(&lab->a.worker, lab->now + 2 + HOLD_NS);
 	assert_int_equal(dropped(&lab->a, DROP_NEIGHBOR_FAILED), 1);
+	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
+}
+
+/* A protected packet that is held goes the way of its SA, and no further than it. */
+static void held_no_longer_than_its_sa(void **state)
+{
+	struct lab *lab = *state;
+	uint8_t packet[100];
+	struct frame frame;
+
+	lab->a.resolver.outer_kind = HOP_PENDING;
+	gateway_packet(packet, sizeof(packet), 0, true);
+	gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
+	worker_turn(&lab->a.worker, lab->now);
+	lab->a.sas[1].state = SA_RETIRED;
+	lab->a.sas[1].generation += 2;
+	lab->a.resolver.outer_kind = HOP_PORT;
+	lab->a.shared.news.all++;
+	worker_turn(&lab->a.worker, lab->now + 1);
+	assert_int_equal(dropped(&lab->a, DROP_SA_MISSING), 1);
+	assert_int_equal(memory_port_pull(gateway_port(&lab->a, SLOT_WAN), 0, &frame, 1), 0);
 	assert_int_equal(chunks_free(&lab->a), GATEWAY_CHUNKS);
 }
 
@@ -297,7 +318,7 @@ static void each_next_hop_has_its_fate(void **state)
 	gateway_packet(packet, sizeof(packet), 0, true);
 	for (unsigned i = 0; i < 2; i++) {
 		lab->a.resolver.outer_kind = rows[i].kind;
-		lab->a.shared.fib_epoch++;
+		lab->a.shared.news.all++;
 		gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet));
 		worker_turn(&lab->a.worker, lab->now);
 		assert_int_equal(dropped(&lab->a, rows[i].reason), 1);
@@ -691,7 +712,7 @@ static void policies_hold_behind_a_tunnel(void **state)
 	}
 	/* The host's own are the host's. */
 	lab->b.resolver.inner_kind = HOP_HOST;
-	lab->b.shared.fib_epoch++;
+	lab->b.shared.news.all++;
 	sealed[0] = seal_one(lab, 100);
 	gateway_push_esp(&lab->b, 0, &sealed[0]);
 	chunk_give(&lab->a.cache, sealed[0].chunk);
@@ -1157,6 +1178,7 @@ int main(void)
 		TEST(waits_for_an_sa_and_tells_once),
 		TEST(waiting_ends),
 		TEST(waits_for_a_neighbor),
+		TEST(held_no_longer_than_its_sa),
 		TEST(each_next_hop_has_its_fate),
 		TEST(leaves_by_a_vlan),
 		TEST(bundles_keep_order),

@@ -47,9 +47,10 @@ static const uint8_t gateway_mac[6] = {2, 0, 0, 0, 0, 1};
 static const uint8_t neighbor_mac[6] = {2, 0, 0, 0, 0, 9};
 
 static inline void gateway_resolve(
-	struct resolver *base, const struct addr16 *destination, bool outer, struct next_hop *hop)
+	struct resolver *base, const struct addr16 *destination, const struct addr16 *source, struct next_hop *hop)
 {
 	struct gateway_resolver *resolver = (struct gateway_resolver *)base;
+	bool outer = source != NULL;
 
 	(void)destination;
 	resolver->asked++;
