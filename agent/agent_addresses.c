@@ -3,6 +3,7 @@
 #include "agent/agent_private.h"
 
 #include "agent/base/log.h"
+#include "agent/host_rules.h"
 
 #include <string.h>
 
@@ -39,6 +40,22 @@ static void agent_choose_own(struct agent *agent, const struct local_addr *list,
 	atomic_fetch_add(&agent->shared.own_generation, 1);
 }
 
+/* Who routes the packets out of tunnels: the workers, or by such rules the host? */
+static void agent_read_rules(struct agent *agent, const struct local_addr *list, uint32_t count)
+{
+	static const uint8_t families[2] = {AF_INET, AF_INET6};
+
+	for (unsigned i = 0; i < 2; i++) {
+		bool further = host_rules_matter(&agent->netlink, families[i], list, count);
+
+		if (further == atomic_exchange(&agent->shared.news.further[i], further))
+			continue;
+		log_info("IPv%u packets out of tunnels are routed by %s", i ? 6u : 4u,
+			further ? "the host: it has rules (ip rule) that look at more than their destination"
+				: "the agent again");
+	}
+}
+
 void agent_read_addresses(struct agent *agent)
 {
 	struct addr16 mapped[LOCAL_ADDR_COUNT];
@@ -59,5 +76,6 @@ void agent_read_addresses(struct agent *agent)
 	if (err)
 		log_error("this host's addresses cannot be told to the XDP program: %s", strerror(-err));
 	agent_choose_own(agent, list, count);
+	agent_read_rules(agent, list, count);
 	routes_addresses(&agent->routes, list, count);
 }

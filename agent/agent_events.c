@@ -32,7 +32,7 @@ static int agent_on_watch(sd_event_source *source, int fd, uint32_t events, void
 	(void)events;
 	if (news.links)
 		agent_check_interfaces(agent);
-	if (news.addresses || news.links)
+	if (news.addresses || news.links || news.rules)
 		agent_read_addresses(agent);
 	if (news.any)
 		atomic_fetch_add(&agent->shared.news.all, 1);

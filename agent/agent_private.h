@@ -71,7 +71,7 @@ void agent_detach_others(struct agent *agent);
 bool agent_serves_any(const struct agent *agent);
 
 /* agent_addresses.c */
-/* This host's addresses, for all who need them: XDP, routes, ICMP errors. */
+/* This host's addresses, for all who need them: XDP, routes, ICMP errors, and what its rules make of them. */
 void agent_read_addresses(struct agent *agent);
 
 /* agent_messages.c */

@@ -8,6 +8,7 @@
 #define ESPALIER_AGENT_FIB_NEWS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define FIB_NEIGHBORS 4096u /* groups, by interface and address (neighbor_group); group 0 is nobody's */
@@ -15,6 +16,9 @@
 struct fib_news {
 	_Atomic uint32_t all; /* routes, rules, links, addresses */
 	_Atomic uint32_t neighbors[FIB_NEIGHBORS];
+	/* Rules look at more of a plain packet than its destination (host_rules.h), by family: 0 IPv4, 1 IPv6. Written
+	 * before `all` moves on. */
+	_Atomic bool further[2];
 };
 
 #endif

@@ -113,24 +113,52 @@ enum drop_reason forward_to_host(struct worker *worker, struct frame *frame)
 	return DROP_NONE;
 }
 
+/* For sendmsg: `control` says what the packet's source is, which the rules may ask for and the kernel does not read. */
+static void raw_source_put(struct msghdr *message, bool v4, const uint8_t *source)
+{
+	struct cmsghdr *head = CMSG_FIRSTHDR(message);
+	struct in6_pktinfo info6 = {0};
+	struct in_pktinfo info4 = {0};
+
+	if (v4) {
+		memcpy(&info4.ipi_spec_dst, source, 4);
+		*head = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(info4)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
+		memcpy(CMSG_DATA(head), &info4, sizeof(info4));
+	} else {
+		memcpy(&info6.ipi6_addr, source, 16);
+		*head = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(info6)), .cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO};
+		memcpy(CMSG_DATA(head), &info6, sizeof(info6));
+	}
+	message->msg_controllen = head->cmsg_len;
+}
+
 /* A protected packet that leaves by an interface of the host: the kernel carries it, under the mark, so that it meets
  * no tunnel again. */
 static enum drop_reason forward_raw(struct worker *worker, const struct frame *frame)
 {
+	char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] __attribute__((aligned(8))) = {0};
 	struct sockaddr_in to4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6};
 	bool v4 = frame->data[0] >> 4 == 4;
-	ssize_t sent;
+	int fd = v4 ? worker->raw4 : worker->raw6;
+	struct iovec packet = {frame->data, frame->len};
+	struct msghdr message = {.msg_name = v4 ? (void *)&to4 : &to6,
+		.msg_namelen = v4 ? sizeof(to4) : sizeof(to6),
+		.msg_iov = &packet,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
 
 	if (v4)
 		memcpy(&to4.sin_addr, frame->data + 16, 4);
 	else
 		memcpy(&to6.sin6_addr, frame->data + 24, 16);
-	if ((v4 ? worker->raw4 : worker->raw6) < 0)
+	if (fd < 0)
 		return DROP_PORT_DOWN;
-	sent = v4 ? sendto(worker->raw4, frame->data, frame->len, MSG_DONTWAIT, (struct sockaddr *)&to4, sizeof(to4))
-		  : sendto(worker->raw6, frame->data, frame->len, MSG_DONTWAIT, (struct sockaddr *)&to6, sizeof(to6));
-	if (sent < 0)
+	raw_source_put(&message, v4, frame->data + (v4 ? 12 : 8));
+	if (sendmsg(fd, &message, MSG_DONTWAIT) < 0)
 		return errno == EMSGSIZE ? DROP_TOO_BIG : errno == ENETUNREACH ? DROP_ROUTE_NONE : DROP_TX_FULL;
 	worker->stat->tx_packets++;
 	chunk_give(&worker->cache, frame->chunk);

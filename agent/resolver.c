@@ -5,6 +5,7 @@
 #include "agent/contract.h"
 #include "agent/neighbor_news.h"
 
+#include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_ether.h>
 #include <linux/neighbour.h>
@@ -100,7 +101,8 @@ static int neighbor_message(const struct nlmsghdr *message, void *context)
 	return MNL_CB_STOP;
 }
 
-static int resolver_route(struct route_resolver *resolver, const struct ip_addr *to, bool outer, struct route *route)
+static int resolver_route(struct route_resolver *resolver, const struct ip_addr *to, const struct ip_addr *from,
+	bool marked, struct route *route)
 {
 	uint8_t buffer[256] __attribute__((aligned(8)));
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
@@ -111,9 +113,25 @@ static int resolver_route(struct route_resolver *resolver, const struct ip_addr 
 	body->rtm_family = to->family == IP_V4 ? AF_INET : AF_INET6;
 	body->rtm_dst_len = (uint8_t)(addr_len(to) * 8);
 	mnl_attr_put(request, RTA_DST, addr_len(to), to->bytes);
-	if (outer)
+	if (from) {
+		body->rtm_src_len = (uint8_t)(addr_len(from) * 8);
+		mnl_attr_put(request, RTA_SRC, addr_len(from), from->bytes);
+	}
+	if (marked)
 		mnl_attr_put_u32(request, RTA_MARK, AGENT_MARK);
 	return netlink_ask(&resolver->netlink, request, route_message, route);
+}
+
+/* The kernel knows no way from an address that is not this host's (-EINVAL); one without will do then. */
+static int resolver_route_sealed(
+	struct route_resolver *resolver, const struct ip_addr *to, const struct addr16 *source, struct route *route)
+{
+	struct ip_addr from;
+	int err;
+
+	addr_from_mapped(source->bytes, &from);
+	err = resolver_route(resolver, to, &from, true, route);
+	return err == -EINVAL ? resolver_route(resolver, to, NULL, true, route) : err;
 }
 
 static struct nlmsghdr *neighbor_request(void *buffer, uint32_t ifindex, const struct ip_addr *addr, uint8_t flags)
@@ -204,7 +222,12 @@ static void route_resolve(
 	struct port *port;
 
 	addr_from_mapped(destination->bytes, &to);
-	if (resolver_route(resolver, &to, source != NULL, &route))
+	if (!source && atomic_load_explicit(&resolver->news->further[to.family == IP_V6], memory_order_acquire)) {
+		hop->kind = HOP_HOST;
+		return;
+	}
+	if (source ? resolver_route_sealed(resolver, &to, source, &route)
+		   : resolver_route(resolver, &to, NULL, false, &route))
 		return; /* HOP_NONE */
 	if (route.type != RTN_UNICAST && route.type != RTN_LOCAL && route.type != RTN_BROADCAST &&
 		route.type != RTN_MULTICAST)

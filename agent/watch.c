@@ -82,6 +82,10 @@ static int watch_message(const struct nlmsghdr *message, void *context)
 	case RTM_DELADDR:
 		news->addresses = true;
 		break;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		news->rules = true;
+		break;
 	default:
 		break;
 	}
@@ -98,7 +102,7 @@ struct watch_news watch_read(struct watch *watch, struct fib_news *fib)
 		ssize_t len = mnl_socket_recvfrom(watch->socket, buffer, sizeof(buffer));
 
 		if (len < 0 && errno == ENOBUFS)
-			news = (struct watch_news){.any = true, .links = true, .addresses = true};
+			news = (struct watch_news){.any = true, .links = true, .addresses = true, .rules = true};
 		else if (len < 0)
 			break;
 		else

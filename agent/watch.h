@@ -19,6 +19,7 @@ struct watch_news {
 	bool neighbors;
 	bool links;
 	bool addresses;
+	bool rules;
 };
 
 int watch_init(struct watch *watch);

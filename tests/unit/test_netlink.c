@@ -7,10 +7,12 @@
 
 #include <cmocka.h>
 
+#include "agent/host_rules.h"
 #include "agent/neighbor_news.h"
 #include "agent/netlink.h"
 
 #include <arpa/inet.h>
+#include <linux/fib_rules.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <stdlib.h>
@@ -141,6 +143,64 @@ static void neighbors_that_are_news(void **state)
 	free(records);
 }
 
+struct rule_row {
+	uint8_t family;
+	uint8_t source_len;
+	uint8_t source; /* last byte of 192.0.2.x */
+	uint8_t tos;
+	uint16_t attr; /* FRA_*, with 4 bytes or as a device; 0: none */
+	uint32_t priority;
+	const char *device;
+	bool matters;
+};
+
+static bool rule_row_matters(const struct rule_row *row, const struct local_addr *own)
+{
+	uint8_t source[4] = {192, 0, 2, row->source};
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	struct fib_rule_hdr *body = mnl_nlmsg_put_extra_header(message, sizeof(*body));
+
+	message->nlmsg_type = RTM_NEWRULE;
+	body->family = row->family;
+	body->src_len = row->source_len;
+	body->tos = row->tos;
+	mnl_attr_put_u32(message, FRA_PRIORITY, row->priority);
+	if (row->source_len)
+		mnl_attr_put(message, FRA_SRC, sizeof(source), source);
+	if (row->device)
+		mnl_attr_put_strz(message, row->attr, row->device);
+	else if (row->attr)
+		mnl_attr_put_u32(message, row->attr, 7);
+	return host_rule_matters(message, own, 1);
+}
+
+/* What a packet out of a tunnel has and a question without its source has not. */
+static void rules_that_look_further(void **state)
+{
+	static const struct rule_row rows[] = {
+		{AF_INET, 0, 0, 0, 0, 32766, NULL, false},	    /* main */
+		{AF_INET, 32, 5, 0, FRA_TABLE, 10000, NULL, false}, /* from an own address */
+		{AF_INET, 32, 6, 0, FRA_TABLE, 10000, NULL, true},
+		{AF_INET, 24, 5, 0, FRA_TABLE, 10000, NULL, true},
+		{AF_INET, 24, 0, 0, FRA_TABLE, 4503, NULL, false}, /* the agent's */
+		{AF_INET, 0, 0, 0, FRA_FWMARK, 100, NULL, false},
+		{AF_INET, 0, 0, 8, 0, 100, NULL, true},
+		{AF_INET, 0, 0, 0, FRA_IP_PROTO, 100, NULL, true},
+		{AF_INET, 0, 0, 0, FRA_DPORT_RANGE, 100, NULL, true},
+		{AF_INET, 0, 0, 0, 99, 100, NULL, true}, /* of a kernel to come */
+		{AF_INET, 0, 0, 0, FRA_IIFNAME, 100, "eth0", false},
+		{AF_INET, 0, 0, 0, FRA_IIFNAME, 100, "ipsec0", true},
+		{AF_INET, 0, 0, 0, FRA_IIFNAME, 100, "lo", true},
+		{AF_INET, 0, 0, 0, FRA_OIFNAME, 100, "eth0", false},
+		{AF_INET6, 0, 0, 0, 0, 32766, NULL, false},
+	};
+	struct local_addr own = {.addr = {.family = IP_V4, .bytes = {192, 0, 2, 5}}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(rule_row_matters(&rows[i], &own), rows[i].matters);
+}
+
 static void reads_no_other_message(void **state)
 {
 	struct nlmsghdr *message = link_begin(IFF_UP);
@@ -161,6 +221,7 @@ int main(void)
 		cmocka_unit_test(reads_a_vlan),
 		cmocka_unit_test(neighbors_that_are_news),
 		cmocka_unit_test(reads_no_vlan_of_another_kind),
+		cmocka_unit_test(rules_that_look_further),
 		cmocka_unit_test(reads_no_other_message),
 	};
 
