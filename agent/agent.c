@@ -71,13 +71,14 @@ static int agent_open_maps(struct agent *agent, const struct agent_options *opti
 	workers_settle(agent->shared.stats);
 	agent->shared.replay_locks = calloc(sa_count, sizeof(*agent->shared.replay_locks));
 	agent->shared.owners = calloc(sa_count, sizeof(*agent->shared.owners));
+	agent->shared.sent = sent_init(&agent->sent, sa_count) ? NULL : &agent->sent;
 	agent->shared.workers = agent->workers;
 	agent->shared.reassembly = reassembly_new();
 	agent->shared.host_fragments = reassembly_new();
 	agent->shared.find_spi = agent_find_spi;
 	agent->shared.find_spi_context = agent->sadb;
 	agent->shared.acquire_told_ns = calloc(tunnel_count, sizeof(*agent->shared.acquire_told_ns));
-	if (agent->shared.replay_locks && agent->shared.owners && agent->shared.acquire_told_ns &&
+	if (agent->shared.replay_locks && agent->shared.owners && agent->shared.sent && agent->shared.acquire_told_ns &&
 		agent->shared.reassembly && agent->shared.host_fragments)
 		return 0;
 	snprintf(error, 256, "out of memory");
@@ -344,6 +345,7 @@ void agent_stop(struct agent *agent)
 	umem_clear(&agent->umem);
 	free(agent->shared.replay_locks);
 	free(agent->shared.owners);
+	sent_clear(&agent->sent);
 	free(agent->shared.board);
 	free(agent->shared.acquire_told_ns);
 	reassembly_free(agent->shared.reassembly);

@@ -44,6 +44,7 @@ struct agent {
 	struct mailbox mailbox;
 	struct dummy_queue dummies;
 	uint32_t lifetimes_swept; /* SA slots, in this round */
+	struct sent sent;
 	struct worker_shared shared;
 	uint32_t worker_count;
 	uint32_t workers_wished; /* 0: no matter */

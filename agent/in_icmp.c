@@ -3,15 +3,14 @@
 #include "agent/base/clock.h"
 #include "agent/in.h"
 #include "agent/pmtu.h"
+#include "agent/sent.h"
 
-#include <string.h>
-
-/* No map finds outbound SAs by their SPI: a search, bounded in number. */
-static bool icmp_lookup_allowed(struct worker *worker)
+/* Whoever guesses no SPI of ours takes nothing away from those who know one. */
+static bool icmp_judging_allowed(struct worker *worker)
 {
 	if (worker->now_ns - worker->pmtu_refilled_ns >= NS_PER_S) {
 		worker->pmtu_refilled_ns = worker->now_ns;
-		worker->pmtu_tokens = PMTU_LOOKUPS_PER_S;
+		worker->pmtu_tokens = PMTU_JUDGED_PER_S;
 	}
 	if (!worker->pmtu_tokens)
 		return false;
@@ -19,32 +18,24 @@ static bool icmp_lookup_allowed(struct worker *worker)
 	return true;
 }
 
-/* The next slot from `index` on that may be the quoted SA; sa_count if none is left. Read without the generation: what
- * is found is looked at again in its stable copy. */
-static uint32_t icmp_candidate(const struct sa_maps *maps, const struct pmtu_quote *quote, uint32_t index)
-{
-	for (; index < maps->sa_count; index++) {
-		const volatile struct sa *sa = &maps->sa[index];
-
-		if (sa->spi == quote->spi && sa->direction == SA_OUT && sa->state == SA_LIVE)
-			break;
-	}
-	return index;
-}
-
+/* The SA that has sent the quoted packet; NULL if the error is not believed. */
 static struct sa_slot *icmp_find_sa(struct worker *worker, const struct pmtu_quote *quote)
 {
 	const struct sa_maps *maps = &worker->sas.maps;
+	const struct sent *sent = worker->shared->sent;
+	uint32_t index = sent ? sent_find(sent, maps, quote->spi, &quote->destination) : SA_NONE;
+	enum drop_reason reason;
+	struct sa_slot *slot;
+	uint64_t before, out_seq;
 
-	for (uint32_t i = icmp_candidate(maps, quote, 0); i < maps->sa_count; i = icmp_candidate(maps, quote, i + 1)) {
-		enum drop_reason reason;
-		struct sa_slot *slot = sa_table_find(&worker->sas, i, SA_OUT, DROP_ICMP_UNBELIEVED, &reason);
-		uint64_t out_seq = __atomic_load_n(&maps->run[i].out_seq, __ATOMIC_RELAXED);
-
-		if (slot && pmtu_believe(quote, &slot->context.sa, out_seq))
-			return slot;
-	}
-	return NULL;
+	if (index == SA_NONE || !icmp_judging_allowed(worker))
+		return NULL;
+	slot = sa_table_find(&worker->sas, index, SA_OUT, DROP_ICMP_UNBELIEVED, &reason);
+	if (!slot)
+		return NULL;
+	before = sent_before(sent, index, slot->generation, worker->now_ns);
+	out_seq = __atomic_load_n(&maps->run[index].out_seq, __ATOMIC_RELAXED);
+	return pmtu_believe(quote, &slot->context.sa, before, out_seq) ? slot : NULL;
 }
 
 /* Errors about packets sent before the last one was heeded say nothing new, and a larger size than is used is no
@@ -65,7 +56,7 @@ enum drop_reason in_icmp(struct worker *worker, struct frame *frame)
 	struct pmtu_quote quote;
 	struct sa_slot *slot;
 
-	if (!pmtu_read(frame, &quote) || !icmp_lookup_allowed(worker))
+	if (!pmtu_read(frame, &quote))
 		return DROP_ICMP_UNBELIEVED;
 	slot = icmp_find_sa(worker, &quote);
 	if (!slot)

@@ -152,7 +152,7 @@ bool pmtu_read(const struct frame *frame, struct pmtu_quote *quote)
 	return read_protected(&quoted, quote);
 }
 
-bool pmtu_believe(const struct pmtu_quote *quote, const struct sa *sa, uint64_t out_seq)
+bool pmtu_believe(const struct pmtu_quote *quote, const struct sa *sa, uint64_t before, uint64_t out_seq)
 {
 	uint32_t ago = (uint32_t)out_seq - quote->seq_low; /* in packets, modulo 2^32 */
 	bool udp = sa->flags & SA_UDP_ENCAP;
@@ -161,6 +161,6 @@ bool pmtu_believe(const struct pmtu_quote *quote, const struct sa *sa, uint64_t 
 	       memcmp(&sa->remote, &quote->destination, sizeof(sa->remote)) == 0 &&
 	       memcmp(&sa->local, &quote->source, sizeof(sa->local)) == 0 && udp == quote->udp &&
 	       (!udp || (sa->local_port == quote->source_port && sa->remote_port == quote->destination_port)) &&
-	       ago < PMTU_SEQ_LATELY && ago < out_seq &&
+	       before < out_seq && ago < out_seq - before &&
 	       quote->mtu >= (quote->family == 4 ? PMTU_IPV4_MIN : PMTU_IPV6_MIN);
 }

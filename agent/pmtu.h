@@ -2,7 +2,8 @@
 /*
  * Path MTU of the outer path (RFC 1191, RFC 8201, RFC 4301 8.2): an ICMP error says that a protected packet was too
  * big. Anybody may send such an error. It is believed only if it quotes an SA's SPI and a sequence number that was sent
- * lately, which only those on the path know, and it never lowers the MTU below what every path must carry.
+ * in the last seconds (sent.h), however many since, which only those on the path know, and it never lowers the MTU
+ * below what every path must carry.
  */
 #ifndef ESPALIER_AGENT_PMTU_H
 #define ESPALIER_AGENT_PMTU_H
@@ -13,11 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PMTU_IPV4_MIN	   576u	 /* what every host takes (RFC 791 3.2); less is no path, it is an attack */
-#define PMTU_IPV6_MIN	   1280u /* RFC 8201 4 */
-#define PMTU_SEQ_LATELY	   8192u /* packets */
-#define PMTU_KEEP_S	   600u	 /* RFC 1191 6.3: then a larger one is tried */
-#define PMTU_LOOKUPS_PER_S 20u	 /* and worker; each is a search over all SAs */
+#define PMTU_IPV4_MIN	  576u	/* what every host takes (RFC 791 3.2); less is no path, it is an attack */
+#define PMTU_IPV6_MIN	  1280u /* RFC 8201 4 */
+#define PMTU_KEEP_S	  600u	/* RFC 1191 6.3: then a larger one is tried */
+#define PMTU_JUDGED_PER_S 1000u /* and worker: errors that name the SPI and the peer of an SA of ours */
 
 /* What the error says of a packet of ours. */
 struct pmtu_quote {
@@ -39,8 +39,8 @@ struct pmtu_quote {
  */
 bool pmtu_read(const struct frame *frame, struct pmtu_quote *quote);
 
-/* Does the error speak of a packet that this outbound SA has sent lately, and of a size that may be? `out_seq` is the
- * last number that was taken. */
-bool pmtu_believe(const struct pmtu_quote *quote, const struct sa *sa, uint64_t out_seq);
+/* Does the error speak of a packet that this outbound SA has sent lately, and of a size that may be? `before` is the
+ * last number that is too old (sent_before), `out_seq` the last one that was taken. */
+bool pmtu_believe(const struct pmtu_quote *quote, const struct sa *sa, uint64_t before, uint64_t out_seq);
 
 #endif

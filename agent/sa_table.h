@@ -31,6 +31,7 @@ struct sa_slot {
 	bool touched;	     /* has counters to flush */
 	uint32_t mtu_outer;  /* what context.carries was found out for */
 	uint64_t moved_told_ns;
+	uint32_t marked_tick;		/* of sent_mark, 0: never */
 	struct nexthop_place outer_hop; /* from the SA's local address to its remote one */
 	struct sa_slot *next;		/* among those dropped in this turn */
 };

@@ -59,11 +59,31 @@ static void worker_tell_expired(struct worker *worker, const struct sa_slot *slo
 		__atomic_fetch_and(&ctx->run->expire_told, ~expired, __ATOMIC_RELAXED);
 }
 
+/* The packets of the turn are among those sent lately. */
+static void worker_mark_sent(struct worker *worker, struct sa_slot *slot)
+{
+	const struct sa_context *ctx = &slot->context;
+	struct sent *sent = worker->shared->sent;
+	uint32_t tick = sent_tick(worker->now_ns), index;
+	uint64_t out_seq;
+
+	if (!sent || ctx->sa.direction != SA_OUT || !ctx->packets || slot->marked_tick == tick)
+		return;
+	slot->marked_tick = tick;
+	index = (uint32_t)(ctx->run - worker->shared->maps.run);
+	out_seq = __atomic_load_n(&ctx->run->out_seq, __ATOMIC_RELAXED);
+	sent_add(sent, &worker->shared->maps, index, &ctx->sa);
+	sent_mark(sent, index, slot->generation, out_seq > ctx->packets ? out_seq - ctx->packets : 0, worker->now_ns);
+}
+
 void worker_flush_sas(struct worker *worker)
 {
 	for (uint32_t i = 0; i < worker->touched_count; i++) {
 		struct sa_slot *slot = worker->touched[i];
-		unsigned expired = sa_context_flush(&slot->context);
+		unsigned expired;
+
+		worker_mark_sent(worker, slot);
+		expired = sa_context_flush(&slot->context);
 
 		slot->touched = false;
 		if (expired)

@@ -23,6 +23,7 @@
 #include "agent/nexthop.h"
 #include "agent/port.h"
 #include "agent/sa_table.h"
+#include "agent/sent.h"
 #include "agent/umem.h"
 
 #include <pthread.h>
@@ -47,6 +48,7 @@ struct worker_shared {
 	/* Per outbound SA the worker that numbers its packets: generation << 32 | worker + 1. NULL: one worker alone.
 	 */
 	_Atomic uint64_t *owners;
+	struct sent *sent;	       /* NULL: no ICMP error about the outer path is believed */
 	struct lend_board *board;      /* NULL: no worker does another one's ciphers */
 	struct reassembly *reassembly; /* NULL: fragments of protected packets are dropped */
 	/* The host's own fragments, which strangers' cannot crowd out. NULL: dropped where only whole packets will do.

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 0x80)
 		fix_checksum(&frame);
 	if (pmtu_read(&frame, &quote))
-		pmtu_believe(&quote, &sa, 100);
+		pmtu_believe(&quote, &sa, 10, 100);
 	free(frame.chunk);
 	return 0;
 }

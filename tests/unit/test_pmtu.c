@@ -77,7 +77,7 @@ static void reads_what_is_quoted(void **state)
 		assert_int_equal(quote.seq_low, 100);
 		assert_int_equal(quote.spi, pair.out.sa.spi);
 		assert_int_equal(quote.udp, flags != 0);
-		assert_true(pmtu_believe(&quote, &pair.out.sa, 100));
+		assert_true(pmtu_believe(&quote, &pair.out.sa, 0, 100));
 		lab_pair_clear(&pair);
 	}
 }
@@ -92,33 +92,36 @@ static void believes_the_path_alone(void **state)
 	(void)state;
 	seal_form(&pair, &sealed, 4, SA_UDP_ENCAP);
 	assert_true(pmtu_read(error_about(&lab, sealed.frame.data, sealed.frame.len, 1300), &good));
-#define BELIEVED(change, seq, answer)                                                                                  \
+#define BELIEVED(change, before, seq, answer)                                                                          \
 	do {                                                                                                           \
 		quote = good;                                                                                          \
 		sa = pair.out.sa;                                                                                      \
 		change;                                                                                                \
-		assert_int_equal(pmtu_believe(&quote, &sa, seq), answer);                                              \
+		assert_int_equal(pmtu_believe(&quote, &sa, before, seq), answer);                                      \
 	} while (0)
-	BELIEVED((void)0, 100, true);
-	BELIEVED((void)0, 100 + PMTU_SEQ_LATELY - 1, true);
-	BELIEVED((void)0, 100 + PMTU_SEQ_LATELY, false); /* too long ago */
-	BELIEVED((void)0, 99, false);			 /* not sent yet */
-	BELIEVED(quote.seq_low = 0, 100, false);
-	BELIEVED(quote.seq_low = 1, 1, true);
-	BELIEVED(quote.seq_low = UINT32_MAX, UINT64_C(0x100000005), true); /* around the corner of the low half */
-	BELIEVED(quote.seq_low = UINT32_MAX, 5, false);
-	BELIEVED(quote.spi ^= 1, 100, false);
-	BELIEVED(quote.source.bytes[15] ^= 1, 100, false);
-	BELIEVED(quote.destination.bytes[15] ^= 1, 100, false);
-	BELIEVED(quote.source_port ^= 1, 100, false);
-	BELIEVED(quote.destination_port ^= 1, 100, false);
-	BELIEVED(quote.udp = false, 100, false);
-	BELIEVED(quote.protocol = 51, 100, false);
-	BELIEVED(sa.direction = SA_IN, 100, false);
-	BELIEVED(quote.mtu = 576, 100, true);
-	BELIEVED(quote.mtu = 575, 100, false);
-	BELIEVED((quote.family = 6, quote.mtu = 1280), 100, true);
-	BELIEVED((quote.family = 6, quote.mtu = 1279), 100, false);
+	BELIEVED((void)0, 0, 100, true);
+	BELIEVED((void)0, 99, 100, true);
+	BELIEVED((void)0, 99, 2000000000, true); /* however many since */
+	BELIEVED((void)0, 100, 200, false);	 /* too long ago */
+	BELIEVED((void)0, UINT64_MAX, 100, false);
+	BELIEVED((void)0, 0, 99, false); /* not sent yet */
+	BELIEVED(quote.seq_low = 0, 0, 100, false);
+	BELIEVED(quote.seq_low = 1, 0, 1, true);
+	/* around the corner of the low half */
+	BELIEVED(quote.seq_low = UINT32_MAX, 5, UINT64_C(0x100000005), true);
+	BELIEVED(quote.seq_low = UINT32_MAX, 0, 5, false);
+	BELIEVED(quote.spi ^= 1, 0, 100, false);
+	BELIEVED(quote.source.bytes[15] ^= 1, 0, 100, false);
+	BELIEVED(quote.destination.bytes[15] ^= 1, 0, 100, false);
+	BELIEVED(quote.source_port ^= 1, 0, 100, false);
+	BELIEVED(quote.destination_port ^= 1, 0, 100, false);
+	BELIEVED(quote.udp = false, 0, 100, false);
+	BELIEVED(quote.protocol = 51, 0, 100, false);
+	BELIEVED(sa.direction = SA_IN, 0, 100, false);
+	BELIEVED(quote.mtu = 576, 0, 100, true);
+	BELIEVED(quote.mtu = 575, 0, 100, false);
+	BELIEVED((quote.family = 6, quote.mtu = 1280), 0, 100, true);
+	BELIEVED((quote.family = 6, quote.mtu = 1279), 0, 100, false);
 #undef BELIEVED
 	lab_pair_clear(&pair);
 }
@@ -255,6 +258,43 @@ static void learns_and_forgets(void **state)
 	assert_true(sealed_one(lab, 1400, NULL));
 }
 
+/* Lately is a matter of time, not of packets. */
+static void believes_for_seconds(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_frame sealed;
+
+	assert_true(sealed_one(lab, 1400, &sealed));
+	lab->now += 3 * NS_PER_S;
+	lab->a.runs[1].out_seq += 3000000; /* a million a second */
+	assert_true(sealed_one(lab, 1400, NULL));
+	push_error(lab, &sealed, 1300);
+	assert_int_equal(lab->a.runs[1].path_mtu, 1300);
+	lab->now += 2 * NS_PER_S;
+	assert_true(sealed_one(lab, 1200, NULL));
+	push_error(lab, &sealed, 1200);
+	assert_int_equal(lab->a.runs[1].path_mtu, 1300);
+	assert_int_equal(lab->a.stat.drops[DROP_ICMP_UNBELIEVED].packets, 1);
+}
+
+/* Those that know no SPI of ours take nothing away from those that do. */
+static void guesses_do_not_count(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_frame sealed, guess;
+
+	assert_true(sealed_one(lab, 1400, &sealed));
+	guess = sealed;
+	guess.frame.chunk = guess.chunk;
+	guess.frame.data = guess.chunk + FRAME_HEADROOM;
+	guess.frame.data[20] ^= 1; /* SPI */
+	for (unsigned i = 0; i < 3 * PMTU_JUDGED_PER_S; i++)
+		push_error(lab, &guess, 1300);
+	assert_int_equal(lab->a.stat.drops[DROP_ICMP_UNBELIEVED].packets, 3 * PMTU_JUDGED_PER_S);
+	push_error(lab, &sealed, 1300);
+	assert_int_equal(lab->a.runs[1].path_mtu, 1300);
+}
+
 static void counts_lies(void **state)
 {
 	struct lab *lab = *state;
@@ -271,10 +311,11 @@ static void counts_lies(void **state)
 	push_error(lab, &sealed, 500);
 	assert_int_equal(lab->a.stat.drops[DROP_ICMP_UNBELIEVED].packets, ++unbelieved);
 	assert_int_equal(lab->a.runs[1].path_mtu, 0);
-	/* A flood of lies: after so many a second nobody searches for their SA, and a second later somebody does. */
-	for (unsigned i = 0; i < 3 * PMTU_LOOKUPS_PER_S; i++)
+	/* A flood of lies: after so many a second that name an SA nobody judges them, and a second later somebody does.
+	 */
+	for (unsigned i = 0; i < 3 * PMTU_JUDGED_PER_S; i++)
 		push_error(lab, &lie, 1300);
-	unbelieved += 3 * PMTU_LOOKUPS_PER_S;
+	unbelieved += 3 * PMTU_JUDGED_PER_S;
 	push_error(lab, &sealed, 1300);
 	assert_int_equal(lab->a.stat.drops[DROP_ICMP_UNBELIEVED].packets, ++unbelieved);
 	lab->now += NS_PER_S;
@@ -292,6 +333,8 @@ int main(void)
 		cmocka_unit_test(needs_the_sequence_number),
 		cmocka_unit_test(refuses_other_errors),
 		cmocka_unit_test_setup_teardown(learns_and_forgets, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(believes_for_seconds, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(guesses_do_not_count, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(counts_lies, set_up, tear_down),
 	};
 

@@ -37,6 +37,7 @@ struct gateway {
 	atomic_flag locks[GATEWAY_SAS];
 	struct umem umem;
 	struct mailbox mailbox;
+	struct sent sent;
 	struct worker_shared shared;
 	struct worker worker;
 	struct gateway_resolver resolver;
@@ -130,6 +131,7 @@ static inline int gateway_init(struct gateway *gateway, unsigned side, const str
 	}
 	err = umem_init(&gateway->umem, GATEWAY_CHUNKS);
 	err = err ? err : mailbox_init(&gateway->mailbox);
+	err = err ? err : sent_init(&gateway->sent, GATEWAY_SAS);
 	if (err)
 		return err;
 	chunk_cache_init(&gateway->cache, &gateway->umem);
@@ -144,6 +146,7 @@ static inline int gateway_init(struct gateway *gateway, unsigned side, const str
 	gateway->shared.worker_count = 1;
 	gateway->shared.umem = &gateway->umem;
 	gateway->shared.mailbox = &gateway->mailbox;
+	gateway->shared.sent = &gateway->sent;
 	gateway->shared.replay_locks = gateway->locks;
 	gateway->shared.acquire_told_ns = gateway->told;
 	gateway->shared.own_v4[0] = gateway_addr("10.1.0.1");
@@ -164,6 +167,7 @@ static inline void gateway_clear(struct gateway *gateway)
 	for (uint32_t slot = SLOT_HOST; slot <= SLOT_WAN; slot++)
 		port_free(gateway->shared.ports.ports[slot]);
 	mailbox_clear(&gateway->mailbox);
+	sent_clear(&gateway->sent);
 	umem_clear(&gateway->umem);
 }
 
