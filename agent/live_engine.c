@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define END_SIGNAL   SIGUSR1
-#define DRAIN_NS     (2 * NS_PER_MS)
 #define RUNS_LEAVE   0xe0000000u /* the kernel's own count of runs ends soon: begin anew before it does */
 #define FLUSHED_RUNS (2 * TRANSMIT_BATCH)
 #define TICKS_PER_S  (NS_PER_S / LIVE_TICK_NS)
@@ -290,28 +289,26 @@ uint32_t live_engine_put(struct live_engine *engine, uint32_t slot, const struct
 	return done;
 }
 
-bool live_engine_drain(struct live_engine *engine)
+bool live_engine_drained(struct live_engine *engine, struct live_drain *drain)
 {
-	uint64_t until_ns = clock_now_ns() + DRAIN_NS;
-	uint32_t runs = 0;
-	bool empty = false;
-
-	for (;;) {
-		if (!atomic_load(&engine->in_call)) {
-			if (engine->phase != ASLEEP)
-				live_give_up(engine);
-			return true;
-		}
-		if (!empty && !live_waiting(engine)) {
-			empty = true;
-			runs = live_runs(engine);
-		}
-		/* what was redirected is sent at the end of its batch of runs */
-		if (empty && live_runs(engine) - runs >= FLUSHED_RUNS)
-			return true;
-		if (clock_now_ns() >= until_ns)
-			return false;
+	if (!atomic_load(&engine->in_call)) {
+		if (engine->phase != ASLEEP)
+			live_give_up(engine);
+		return true;
 	}
+	if (!drain->begun) {
+		drain->begun = true;
+		drain->produced = engine->produced;
+	}
+	if (!drain->empty) {
+		live_waiting(engine);
+		if ((int32_t)(engine->consumed - drain->produced) < 0)
+			return false;
+		drain->empty = true;
+		drain->runs = live_runs(engine);
+	}
+	/* what was redirected is sent at the end of its batch of runs */
+	return live_runs(engine) - drain->runs >= FLUSHED_RUNS;
 }
 
 uint64_t live_engine_lost(struct live_engine *engine)

@@ -19,6 +19,14 @@
 
 struct live_engine;
 
+/* One question for live_engine_drained. */
+struct live_drain {
+	bool begun;
+	bool empty; /* the ring is, as far as `produced` */
+	uint32_t produced;
+	uint32_t runs; /* when it was found empty */
+};
+
 /* The thread sleeps on `cpu` (-1: any) until it is started. -errno: the kernel has no live frames, or no rights. */
 int live_engine_new(int cpu, struct live_engine **engine);
 /* Stop and forget. What is in the ring is lost. */
@@ -42,9 +50,10 @@ bool live_engine_asleep(const struct live_engine *engine);
 /* Copy frames into the ring. Gives how many, from the first on: the caller keeps all buffers. None may be longer than
  * TRANSMIT_FRAME_MAX. */
 uint32_t live_engine_put(struct live_engine *engine, uint32_t slot, const struct frame *frames, uint32_t count);
-/* Wait until everything that was put is on its way, so that what is sent by other means comes later. False: it takes
- * longer than it may. If the thread has died, what is left is given up and counted. */
-bool live_engine_drain(struct live_engine *engine);
+/* Is everything on its way that was put before the first call with this `drain`, so that what is sent by other means
+ * comes later? It begins zeroed, and is asked again after a no. If the thread has died, what is left is given up and
+ * counted. */
+bool live_engine_drained(struct live_engine *engine, struct live_drain *drain);
 /* Frames that were put and could not be sent, since the last time it was asked. */
 uint64_t live_engine_lost(struct live_engine *engine);
 

@@ -47,6 +47,9 @@ struct port_queue {
 	const struct port_ops *ops;
 	pthread_spinlock_t send_lock; /* held for send and flush if `shared` */
 	bool shared;
+	/* Many frames wait in it for what it does not do at once: whoever sends here should not bring more for a
+	 * moment. Written under the lock, read by any sender. */
+	_Atomic bool choked;
 	int fd; /* readable when frames wait; -1 in memory */
 };
 

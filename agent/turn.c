@@ -9,9 +9,10 @@
 
 #define SWEEP_NS       NS_PER_S
 #define SAS_SWEEP_NS   NS_PER_MS
-#define SAS_SWEEP_STEP 128u /* SAs looked at in a millisecond: 100,000 take less than a second */
-#define SAS_STEPS_MAX  32u  /* after a sleep */
-#define PREFETCH_AHEAD 4u   /* packets */
+#define SAS_SWEEP_STEP 128u		 /* SAs looked at in a millisecond: 100,000 take less than a second */
+#define SAS_STEPS_MAX  32u		 /* after a sleep */
+#define CHOKED_NS      (100 * NS_PER_MS) /* longer than the scheduler leaves a thread waiting */
+#define PREFETCH_AHEAD 4u		 /* packets */
 #define HOST_ASK_NS    (20 * NS_PER_US)
 #define LEND_STEP      16u /* packets that begin before their jobs are published: as many as the widest engine's lanes */
 
@@ -177,6 +178,23 @@ static uint32_t turn_take_handed(struct worker *worker)
 	return received;
 }
 
+/* Does a queue that this worker sends on want no more for a moment? Then packets wait where they are, and none is taken
+ * that would have to die. Not for ever: with one way out stopped, the others' packets stand too. */
+static bool turn_choked(struct worker *worker)
+{
+	for (uint32_t pending = worker->flush_pending; pending; pending &= pending - 1) {
+		struct port *port = worker->ports[__builtin_ctz(pending)];
+
+		if (!port || !atomic_load_explicit(&port_send_queue(port, worker->index)->choked, memory_order_relaxed))
+			continue;
+		if (!worker->choked_ns)
+			worker->choked_ns = worker->now_ns;
+		return worker->now_ns - worker->choked_ns < CHOKED_NS;
+	}
+	worker->choked_ns = 0;
+	return false;
+}
+
 static uint32_t turn_receive_port(struct worker *worker, struct port *port)
 {
 	struct frame frames[PORT_BATCH];
@@ -231,6 +249,16 @@ static uint32_t turn_dummies(struct worker *worker)
 	return count;
 }
 
+/* Everything that is to be carried in this turn. */
+static uint32_t turn_take(struct worker *worker)
+{
+	uint32_t received = turn_receive(worker);
+
+	worker->stat->rx_packets += received;
+	received += turn_take_handed(worker);
+	return received + turn_dummies(worker);
+}
+
 /* With work for others, or with none for itself? */
 static void turn_lend(struct worker *worker, uint32_t received)
 {
@@ -272,10 +300,7 @@ uint32_t worker_turn(struct worker *worker, uint64_t now_ns)
 	/* What waits has come before what is received now. */
 	out_sweep_held(worker);
 	forward_sweep_held(worker);
-	received = turn_receive(worker);
-	worker->stat->rx_packets += received;
-	received += turn_take_handed(worker);
-	received += turn_dummies(worker);
+	received = turn_choked(worker) ? 0 : turn_take(worker);
 	turn_end(worker);
 	forward_flush(worker);
 	worker_wake_handed(worker);

@@ -79,11 +79,11 @@ void tx_engines_serve(struct tx_engines *engines, struct port *port)
 		if (port->queues[i]->shared)
 			continue;
 		err = live_engine_set_port(engines->live[i], port->slot, port->ifindex);
+		err = err ? err : xsk_queue_use_live(port->queues[i], engines->live[i]);
 		if (err) {
 			log_warn("%s: not for live frames: %s", port->name, strerror(-err));
 			continue;
 		}
-		xsk_queue_use_live(port->queues[i], engines->live[i]);
 		port->live_capable = true;
 	}
 	atomic_store(&port->live_refused, !link_sends(engines, port));

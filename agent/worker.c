@@ -21,7 +21,8 @@
 
 #define IDLE_SPIN_NS	  (20 * NS_PER_US) /* look again this long before sleeping: a wake-up costs about as much */
 #define SLEEP_MS	  1000
-#define SLEEP_WAITING_MS  2 /* packets are held or a ring is full */
+#define SLEEP_WAITING_MS  2  /* packets are held or a ring is full */
+#define CHOKED_US	  50 /* a change of engines takes about as long */
 #define OUTER_MTU_DEFAULT 1500u
 #define SLEEP_FDS_MAX	  (1 + 8 * PORTS_MAX)
 
@@ -366,6 +367,10 @@ static void worker_sleep(struct worker *worker)
 
 	if (worker->board)
 		lend_leave(worker);
+	if (worker->choked_ns) { /* what waits to be received would end a poll at once */
+		usleep(CHOKED_US);
+		return;
+	}
 	fds[count++] = (struct pollfd){.fd = worker->wake_fd, .events = POLLIN};
 	for (uint32_t slot = 0; slot < worker->port_end; slot++) {
 		struct port *port = worker->ports[slot];

@@ -112,6 +112,7 @@ struct worker {
 	struct tx_batch out[PORTS_MAX];
 	uint32_t out_pending;	/* bit per slot: `out` holds frames */
 	uint32_t flush_pending; /* bit per slot: the queue still had to send */
+	uint64_t choked_ns;	/* since when a queue has been choked (struct port_queue), 0: none is */
 	uint32_t touched_count;
 	struct sa_slot *touched[TOUCHED_MAX];
 	uint32_t icmp_tokens;

@@ -60,6 +60,7 @@ static void xsk_queue_free(struct port_queue *head)
 	if (queue->registration)
 		xsk_umem__delete(queue->registration);
 	umem_reclaim(queue->umem, queue->holder);
+	xsk_queue_drop_waiting(queue);
 	chunk_cache_drain(&queue->spare);
 	if (queue->gather.open && !queue->gather.broken)
 		jumbo_give(queue->umem, queue->gather.frame.chunk);
@@ -178,9 +179,15 @@ int xsk_queue_open(struct port *port, uint32_t number, struct umem *umem, int xs
 	return 0;
 }
 
-void xsk_queue_use_live(struct port_queue *head, struct live_engine *engine)
+int xsk_queue_use_live(struct port_queue *head, struct live_engine *engine)
 {
-	((struct xsk_queue *)head)->live = engine;
+	struct xsk_queue *queue = (struct xsk_queue *)head;
+
+	queue->waiting = calloc(queue->ring_size, sizeof(*queue->waiting));
+	if (!queue->waiting)
+		return -ENOMEM;
+	queue->live = engine;
+	return 0;
 }
 
 uint64_t xsk_queue_live_sent(const struct port_queue *head)

@@ -42,8 +42,9 @@ struct xsk_outcome {
 int xsk_queue_open(struct port *port, uint32_t queue, struct umem *umem, int xsks_fd, const struct xsk_options *options,
 	struct xsk_outcome *outcome, struct port_queue **out);
 
-/* Let the queue send by the live engine of the one worker that sends on it. Before the port is seen by any worker. */
-void xsk_queue_use_live(struct port_queue *queue, struct live_engine *engine);
+/* Let the queue send by the live engine of the one worker that sends on it. Before the port is seen by any worker.
+ * -ENOMEM. */
+int xsk_queue_use_live(struct port_queue *queue, struct live_engine *engine);
 /* Frames that went by the live engine, ever; and does it carry now? Any thread. */
 uint64_t xsk_queue_live_sent(const struct port_queue *queue);
 

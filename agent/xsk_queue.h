@@ -57,6 +57,13 @@ struct xsk_queue {
 	struct live_engine *live; /* NULL: AF_XDP alone */
 	bool on_live;		  /* the last frames went there */
 	_Atomic uint64_t live_sent;
+	/* A change of engines: frames wait until the one has sent all that it was given. */
+	uint64_t changing_ns;	/* since when; 0: there is none */
+	uint64_t not_before_ns; /* AF_XDP never came to rest: no change to the live engine until then */
+	struct live_drain drain;
+	struct frame *waiting; /* a ring of `ring_size`, NULL without `live` */
+	uint32_t waiting_first;
+	uint32_t waiting_count;
 };
 
 /* The last `count` reserved descriptors are not needed. */
@@ -69,5 +76,7 @@ uint32_t xsk_queue_recv(struct port_queue *head, struct frame *frames, uint32_t 
 void xsk_queue_refill(struct port_queue *head, struct chunk_cache *cache);
 uint32_t xsk_queue_send(struct port_queue *head, const struct frame *frames, uint32_t count, struct chunk_cache *cache);
 bool xsk_queue_flush(struct port_queue *head, struct chunk_cache *cache);
+/* Of a queue that ends: its waiting frames' buffers go to `spare`. */
+void xsk_queue_drop_waiting(struct xsk_queue *queue);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sending: by AF_XDP, or by the worker's live engine while it runs. Frames of one queue keep their order over a change:
- * the one is empty before the other begins. A frame that is no chunk is copied into chunks, as many as it takes.
+ * the one is empty before the other begins, and what comes meanwhile waits in the queue, for which nobody spins. A
+ * frame that is no chunk is copied into chunks, as many as it takes.
  */
 #include "agent/xsk_queue.h"
 
@@ -9,9 +10,11 @@
 #include "bpf/transmit.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
-#define SWITCH_NS (200 * NS_PER_US) /* the kernel frees what it sent within some microseconds */
+#define SWITCH_NS (2 * NS_PER_MS) /* for AF_XDP to come to rest: the kernel frees what it sent within microseconds */
+#define AGAIN_NS  LIVE_TICK_NS	  /* after it did not */
 
 /* ---- AF_XDP -------------------------------------------------------------------------------------------------- */
 
@@ -130,9 +133,9 @@ static uint32_t xsk_kick(struct xsk_queue *queue, uint32_t unsent)
 	return unsent;
 }
 
-bool xsk_queue_flush(struct port_queue *head, struct chunk_cache *cache)
+/* True: descriptors are still unsent. */
+static bool xsk_flush(struct xsk_queue *queue, struct chunk_cache *cache)
 {
-	struct xsk_queue *queue = (struct xsk_queue *)head;
 	uint32_t unsent;
 
 	if (!queue->in_flight)
@@ -170,6 +173,8 @@ static uint32_t live_send(
 	return done;
 }
 
+/* ---- from one to the other ----------------------------------------------------------------------------------- */
+
 static bool live_wanted(const struct xsk_queue *queue)
 {
 	return live_engine_ready(queue->live) &&
@@ -177,23 +182,80 @@ static bool live_wanted(const struct xsk_queue *queue)
 	       atomic_load_explicit(&queue->port->mtu, memory_order_relaxed) <= LIVE_MTU_MAX;
 }
 
-/* Which way do the next frames go? False: neither yet. */
-static bool xsk_choose(struct xsk_queue *queue, struct chunk_cache *cache)
+/* Has the engine by which the last frames went sent all of them? */
+static bool change_at_rest(struct xsk_queue *queue, struct chunk_cache *cache)
+{
+	if (queue->on_live)
+		return live_engine_drained(queue->live, &queue->drain);
+	xsk_flush(queue, cache);
+	return !queue->in_flight;
+}
+
+/* False: frames can go by neither engine for a moment. */
+static bool change_done(struct xsk_queue *queue, struct chunk_cache *cache)
 {
 	bool live = live_wanted(queue);
-	uint64_t until_ns;
+	uint64_t now_ns;
 
-	if (live == queue->on_live)
+	if (live == queue->on_live) {
+		queue->changing_ns = 0;
 		return true;
-	if (!live) {
-		queue->on_live = !live_engine_drain(queue->live);
-		return !queue->on_live;
 	}
-	until_ns = clock_now_ns() + SWITCH_NS;
-	while (queue->in_flight && clock_now_ns() < until_ns)
-		xsk_queue_flush(&queue->head, cache);
-	queue->on_live = !queue->in_flight;
+	now_ns = clock_now_ns();
+	if (live && now_ns < queue->not_before_ns)
+		return true;
+	if (!queue->changing_ns) {
+		queue->changing_ns = now_ns;
+		queue->drain = (struct live_drain){0};
+	}
+	if (change_at_rest(queue, cache)) {
+		queue->on_live = live;
+	} else if (live && now_ns - queue->changing_ns >= SWITCH_NS) {
+		queue->not_before_ns = now_ns + AGAIN_NS;
+	} else {
+		return false;
+	}
+	queue->changing_ns = 0;
 	return true;
+}
+
+static uint32_t xsk_send_by_either(
+	struct xsk_queue *queue, const struct frame *frames, uint32_t count, struct chunk_cache *cache)
+{
+	return queue->on_live ? live_send(queue, frames, count, cache) : xsk_send(queue, frames, count, cache);
+}
+
+/* As many as there is room for. */
+static uint32_t waiting_put(struct xsk_queue *queue, const struct frame *frames, uint32_t count)
+{
+	uint32_t room = queue->ring_size - queue->waiting_count;
+
+	count = count < room ? count : room;
+	for (uint32_t i = 0; i < count; i++)
+		queue->waiting[(queue->waiting_first + queue->waiting_count++) % queue->ring_size] = frames[i];
+	return count;
+}
+
+/* What waits goes on, if it can. True: nothing waits any more, and frames may go. */
+static bool waiting_send(struct xsk_queue *queue, struct chunk_cache *cache)
+{
+	bool done = change_done(queue, cache);
+
+	while (done && queue->waiting_count) {
+		uint32_t first = queue->waiting_first, run = queue->ring_size - first, sent;
+
+		run = run < queue->waiting_count ? run : queue->waiting_count;
+		sent = xsk_send_by_either(queue, &queue->waiting[first], run, cache);
+		queue->waiting_first = (first + sent) % queue->ring_size;
+		queue->waiting_count -= sent;
+		done = sent == run;
+	}
+	return done;
+}
+
+static void waiting_tell(struct xsk_queue *queue)
+{
+	atomic_store_explicit(&queue->head.choked, queue->waiting_count >= queue->ring_size / 2, memory_order_relaxed);
 }
 
 uint32_t xsk_queue_send(struct port_queue *head, const struct frame *frames, uint32_t count, struct chunk_cache *cache)
@@ -203,7 +265,30 @@ uint32_t xsk_queue_send(struct port_queue *head, const struct frame *frames, uin
 	if (!queue->live)
 		return xsk_send(queue, frames, count, cache);
 	live_engine_note(queue->live, count);
-	if (!xsk_choose(queue, cache))
-		return 0;
-	return queue->on_live ? live_send(queue, frames, count, cache) : xsk_send(queue, frames, count, cache);
+	if (waiting_send(queue, cache))
+		return xsk_send_by_either(queue, frames, count, cache);
+	count = waiting_put(queue, frames, count);
+	waiting_tell(queue);
+	return count;
+}
+
+bool xsk_queue_flush(struct port_queue *head, struct chunk_cache *cache)
+{
+	struct xsk_queue *queue = (struct xsk_queue *)head;
+
+	if (queue->waiting_count) {
+		waiting_send(queue, cache);
+		waiting_tell(queue);
+	}
+	return xsk_flush(queue, cache) || queue->waiting_count;
+}
+
+void xsk_queue_drop_waiting(struct xsk_queue *queue)
+{
+	for (; queue->waiting_count; queue->waiting_count--) {
+		chunk_give(&queue->spare, queue->waiting[queue->waiting_first].chunk);
+		queue->waiting_first = (queue->waiting_first + 1) % queue->ring_size;
+	}
+	free(queue->waiting);
+	queue->waiting = NULL;
 }
