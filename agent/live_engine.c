@@ -34,6 +34,7 @@ struct live_engine {
 	uint32_t runs_before;
 	uint32_t noted; /* since the last tick */
 	uint32_t quiet_ticks;
+	uint32_t leaving_ticks;
 	uint64_t ticked_ns;
 	uint64_t given_up;
 	uint64_t lost_told;
@@ -194,8 +195,10 @@ void live_engine_start(struct live_engine *engine)
 
 void live_engine_stop(struct live_engine *engine)
 {
-	if (live_engine_ready(engine))
-		engine->phase = LEAVING;
+	if (!live_engine_ready(engine))
+		return;
+	engine->leaving_ticks = 0;
+	engine->phase = LEAVING;
 }
 
 bool live_engine_asleep(const struct live_engine *engine)
@@ -227,7 +230,8 @@ static void live_advance(struct live_engine *engine)
 	}
 	if (engine->phase == RUNNING && !in_call)
 		engine->phase = LEAVING;
-	if (engine->phase == LEAVING && (!in_call || !live_waiting(engine)))
+	/* Not before a tick has passed: ending the call takes long, and queues that change would wait for it. */
+	if (engine->phase == LEAVING && (!in_call || (!live_waiting(engine) && engine->leaving_ticks++)))
 		engine->phase = STOPPING;
 	if (engine->phase != STOPPING)
 		return;
