@@ -3,10 +3,12 @@
  * scale: what the number of SAs and policies costs. Three sets of maps hold few, more and very many of both; the loaded
  * classifier judges frames over each (BPF_PROG_TEST_RUN), 64 flows spread over the set, and the sets alternate. There
  * is no AF_XDP socket, so a frame ends where it would be redirected. Then the time of one addition to the fullest set,
- * and the kernel's memory for one SA and one policy. Prints JSON lines with the arguments of row(). Needs root.
+ * and the memory for one SA, the kernel's and a worker's, and for one policy. Prints JSON lines with the arguments of
+ * row(). Needs root.
  */
 #include "agent/base/clock.h"
 #include "agent/base/own.h"
+#include "agent/sa_table.h"
 #include "bpf/dataplane.h"
 #include "bpf/policy.h"
 #include "bpf/sadb.h"
@@ -15,6 +17,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/if_ether.h>
+#include <malloc.h>
 #include <netinet/ip.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +30,9 @@
 #define ROUNDS	    5u
 #define ADDITIONS   101u
 #define CAPACITY    4096u /* of the smaller sets: the default */
-#define ROOM	    256u  /* beside what is measured: a rewritten policy may need a moment's more */
-#define LOOPBACK    1u	  /* on which test runs arrive */
+#define CONTEXTS    256u
+#define ROOM	    256u /* beside what is measured: a rewritten policy may need a moment's more */
+#define LOOPBACK    1u	 /* on which test runs arrive */
 #define REMOTE_BASE 0x0a000000u
 
 struct world {
@@ -293,6 +297,35 @@ static void memory_measure(const struct world *world)
 	tell("kernel memory of an IPv4 policy", map_bytes(world, "policy4") / world->policies, "bytes");
 }
 
+/* A worker that carries packets of an SA has its keys scheduled, and the tunnel at hand. */
+static void context_measure(uint16_t encr, uint16_t integ)
+{
+	static struct sa_run run;
+	static struct sa_slot *slots[CONTEXTS];
+	const struct tunnel tunnel = {.mode = SA_TUNNEL};
+	const struct sa sa = {.direction = SA_OUT,
+		.protocol = IPPROTO_ESP,
+		.mode = SA_TUNNEL,
+		.encr = encr,
+		.encr_key_bits = 256,
+		.integ = integ,
+		.local = local,
+		.remote = local};
+	size_t before = mallinfo2().uordblks;
+	char text[64];
+
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		slots[i] = calloc(1, sizeof(*slots[i]));
+		expect(slots[i] ? sa_context_init(&slots[i]->context, &sa, &tunnel, &run) : -ENOMEM, "a context");
+	}
+	snprintf(text, sizeof(text), "a worker's memory of an SA, %s", slots[0]->context.suite->name);
+	tell(text, (double)(mallinfo2().uordblks - before) / CONTEXTS, "bytes");
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		sa_context_clear(&slots[i]->context);
+		free(slots[i]);
+	}
+}
+
 int main(void)
 {
 	uint32_t sas[WORLDS], policies[WORLDS];
@@ -309,6 +342,8 @@ int main(void)
 	addition_measure("n SA", full, full->sas, sa_take, sa_put);
 	addition_measure(" policy", full, full->policies, policy_take, policy_put);
 	memory_measure(full);
+	context_measure(ENCR_AES_GCM_16, AUTH_NONE);
+	context_measure(ENCR_AES_CBC, AUTH_SHA256_128);
 	for (uint32_t i = 0; i < WORLDS; i++)
 		world_close(&worlds[i]);
 	return 0;
