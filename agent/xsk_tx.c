@@ -236,10 +236,15 @@ static uint32_t waiting_put(struct xsk_queue *queue, const struct frame *frames,
 	return count;
 }
 
+static void waiting_tell(struct xsk_queue *queue)
+{
+	atomic_store_explicit(&queue->head.choked, queue->waiting_count >= queue->ring_size / 2, memory_order_relaxed);
+}
+
 /* What waits goes on, if it can. True: nothing waits any more, and frames may go. */
 static bool waiting_send(struct xsk_queue *queue, struct chunk_cache *cache)
 {
-	bool done = change_done(queue, cache);
+	bool done = change_done(queue, cache), waited = queue->waiting_count;
 
 	while (done && queue->waiting_count) {
 		uint32_t first = queue->waiting_first, run = queue->ring_size - first, sent;
@@ -250,12 +255,9 @@ static bool waiting_send(struct xsk_queue *queue, struct chunk_cache *cache)
 		queue->waiting_count -= sent;
 		done = sent == run;
 	}
+	if (waited)
+		waiting_tell(queue);
 	return done;
-}
-
-static void waiting_tell(struct xsk_queue *queue)
-{
-	atomic_store_explicit(&queue->head.choked, queue->waiting_count >= queue->ring_size / 2, memory_order_relaxed);
 }
 
 uint32_t xsk_queue_send(struct port_queue *head, const struct frame *frames, uint32_t count, struct chunk_cache *cache)
@@ -276,10 +278,8 @@ bool xsk_queue_flush(struct port_queue *head, struct chunk_cache *cache)
 {
 	struct xsk_queue *queue = (struct xsk_queue *)head;
 
-	if (queue->waiting_count) {
+	if (queue->waiting_count)
 		waiting_send(queue, cache);
-		waiting_tell(queue);
-	}
 	return xsk_flush(queue, cache) || queue->waiting_count;
 }
 
