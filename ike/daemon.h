@@ -28,7 +28,7 @@
 #define DAEMON_ATTACH_RETRY_US	(500 * 1000)	  /* look for the agent's maps */
 #define DAEMON_SHUTDOWN_WAIT_US (2 * 1000 * 1000) /* for answers to our DELETEs */
 #define DAEMON_CHECK_US		(5 * 1000 * 1000) /* are the maps still those that are pinned? */
-#define DAEMON_FAILED_MAX	16u /* CHILD SAs that could not be installed, to be taken down after the turn */
+#define DAEMON_FAILED_MAX	1024u /* CHILD SAs that could not be installed, to be taken down after the turn */
 
 struct dial; /* dial.c */
 

@@ -55,6 +55,7 @@ struct tunnel_table *installer_tunnels(struct installer *installer)
 }
 
 /* ---- slots of tunnels ------------------------------------------------------------------------------------------ */
+
 bool install_clamps_mss(const struct installer *installer, uint8_t choice)
 {
 	return choice == MSS_DEFAULT ? installer->mss_clamp : choice == MSS_CLAMP;
@@ -273,22 +274,34 @@ static void negotiated_set(struct tunnel_entry *entry, const struct child_instal
 	entry->clamp = install->config->clamp;
 }
 
+/* Selectors and all else that was agreed on, into the entry and its slot. */
+static int negotiated_write(
+	struct installer *installer, struct tunnel_entry *entry, const struct child_install *install)
+{
+	install_selectors_set(
+		entry, install->local_ts, install->local_count, install->remote_ts, install->remote_count);
+	negotiated_set(entry, install);
+	return install_slot_write(installer, entry);
+}
+
 int installer_install_in(struct installer *installer, const struct child_install *install)
 {
 	struct tunnel_entry *entry = entry_for(installer, install);
 	struct sa_pair *pair = entry ? sa_pair_add(entry, install->child_id, install->spi_in, install->spi_out) : NULL;
+	bool fresh;
 	int rc;
 
 	if (!pair)
 		return -ENOMEM;
-	install_selectors_set(
-		entry, install->local_ts, install->local_count, install->remote_ts, install->remote_count);
-	negotiated_set(entry, install);
-	rc = install_slot_write(installer, entry);
+	/* What the slot says holds for the SAs that live too: if they are to go on without this one, it stays. */
+	fresh = entry->id == TUNNEL_NONE;
+	rc = fresh ? negotiated_write(installer, entry, install) : 0;
 	if (!rc)
 		rc = sa_add(installer, install, SA_IN, entry, &pair->sa_in);
 	if (!rc)
 		rc = negotiated_protect(installer, entry, install);
+	if (!rc && !fresh)
+		rc = negotiated_write(installer, entry, install);
 	if (rc) {
 		installer_remove_in(installer, install->child_id);
 		return rc;
