@@ -28,7 +28,7 @@ def test_verifies(name):
     run(["rm", "-r", folder])
 
 
-@pytest.mark.parametrize("name", ["attach", "sadb", "transmit"])
+@pytest.mark.parametrize("name", ["attach", "dataplane", "policy_set", "sadb", "transmit"])
 def test_room(name):
     """
     The rooms' own tests: native, generic, restart, occupied interfaces, the dispatcher; the maps; sending by live frames,
