@@ -27,6 +27,9 @@
 /* One that comes from the host device: a fragment whose packet is to be judged as a whole. */
 #define META_HOST_FRAGMENT 0xfdu
 
+/* A packet_meta.flags that comes from another worker, which does not number the packet's SA. */
+#define META_HANDED 0x80u
+
 struct frame {
 	uint8_t *chunk; /* start of the buffer */
 	uint8_t *data;	/* first byte of the packet as it stands: link header, or network header after frame_pull */

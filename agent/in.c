@@ -228,6 +228,7 @@ void in_end(
 	struct in_onward onward = {.known = false};
 	enum drop_reason reasons[BUNDLE_MAX];
 
+	worker_touch(worker, slot); /* again, if the turn had so many SAs that they were flushed meanwhile */
 	esp_open_mark(&slot->context, frames, jobs, reasons, count);
 	for (uint32_t i = 0; i < count; i++) {
 		enum drop_reason reason = reasons[i];

@@ -36,7 +36,8 @@ uint16_t neighbor_group(uint8_t family, uint32_t ifindex, const uint8_t address[
 /*
  * Remember what RTM_NEWNEIGH or RTM_DELNEIGH says. Gives the group of a neighbour that has news: another link address,
  * none any more, or one for the first time; 0: there is none. A neighbour of which nothing was known and nothing is
- * known now is no news: an answer about it that is from before the records began lives for some seconds.
+ * known now is no news: an answer about it that is from before the records began, or from before another one of its
+ * group took its record, lives for some seconds.
  */
 uint16_t neighbor_news(struct neighbor_records *records, const struct nlmsghdr *message);
 

@@ -26,7 +26,8 @@ void outer_put_udp(const struct sa_context *ctx, uint8_t *ip, uint32_t len);
 /*
  * An IPv4 header around a packet of this traffic class, which must not be fragmented or may be. IPv6 counts as the
  * former: its sender is told, not the fragments sealed. What may be cut on its way has an identification of its own
- * among all packets to that address; what may not has one only so that it looks like any other (RFC 6864 4.1).
+ * among all of the worker's packets to that address; what may not has one only so that it looks like any other (RFC
+ * 6864 4.1).
  */
 static inline void outer_put4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, uint8_t traffic_class,
 	bool dont_fragment, uint64_t seq)
@@ -37,7 +38,7 @@ static inline void outer_put4(const struct sa_context *ctx, uint8_t *ip, uint32_
 	uint32_t first = htobe32((uint32_t)WIRE_IPV4_PLAIN << 24 | (uint32_t) class << 16 | (uint16_t)len);
 	uint32_t second = htobe32((uint32_t)id << 16 | (df ? WIRE_IPV4_DF : 0));
 
-	check = (uint16_t)~checksum_fold(ctx->outer_sum + first + second);
+	check = (uint16_t)~checksum_fold((uint64_t)ctx->outer_sum + first + second);
 	memcpy(ip, &first, sizeof(first));
 	memcpy(ip + 4, &second, sizeof(second));
 	memcpy(ip + 8, ctx->outer + 8, WIRE_IPV4_LEN - 8);

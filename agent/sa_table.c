@@ -16,6 +16,7 @@ int sa_table_init(struct sa_table *table, const struct sa_maps *maps, atomic_fla
 	table->used_end = 0;
 	table->dropped = NULL;
 	table->swept = 0;
+	table->ids = 0;
 	table->slots = calloc(maps->sa_count, sizeof(struct sa_slot *));
 	return table->slots ? 0 : -ENOMEM;
 }

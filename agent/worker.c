@@ -172,14 +172,15 @@ uint32_t worker_inner_mtu(struct worker *worker, struct sa_slot *slot)
 bool worker_owns(struct worker *worker, const struct sa_slot *slot, uint32_t *owner)
 {
 	_Atomic uint64_t *place;
-	uint64_t mine = (uint64_t)slot->generation << 32 | (worker->index + 1), now;
+	uint64_t mine = (uint64_t)slot->context.sa.spi << 32 | (worker->index + 1), now;
 
 	if (worker->shared->worker_count == 1)
 		return true;
 	place = &worker->shared->owners[slot->context.run - worker->shared->maps.run];
 	now = atomic_load_explicit(place, memory_order_relaxed);
-	/* Of an earlier SA in this slot, or of no one: whoever comes first. */
-	while (now >> 32 != slot->generation)
+	/* No one's yet, or that of an earlier SA in this slot, which no worker can still hold: whoever comes first. An
+	 * SA that moves to another address keeps its key and its numbers, and so its owner. */
+	while (!now || now >> 32 != slot->context.sa.spi)
 		if (atomic_compare_exchange_weak(place, &now, mine))
 			return true;
 	*owner = (uint32_t)now - 1;
@@ -191,6 +192,9 @@ enum drop_reason worker_hand_over(struct worker *worker, struct frame *frame, ui
 	struct handover *_Atomic *place = &worker->shared->workers[owner]->inbox[worker->index];
 	struct handover *ring = atomic_load_explicit(place, memory_order_relaxed);
 
+	/* The tunnel's SAs have just changed places among its workers: not in a circle. */
+	if (frame->meta.flags & META_HANDED)
+		return DROP_HANDOVER_FULL;
 	if (!ring) {
 		ring = handover_new();
 		if (!ring)
@@ -198,6 +202,7 @@ enum drop_reason worker_hand_over(struct worker *worker, struct frame *frame, ui
 		atomic_store_explicit(place, ring, memory_order_release);
 	}
 	frame->meta.l3_off = 0;
+	frame->meta.flags |= META_HANDED;
 	if (!handover_put(ring, frame))
 		return DROP_HANDOVER_FULL;
 	worker->handed |= UINT64_C(1) << owner;
@@ -307,6 +312,7 @@ int worker_init(struct worker *worker, struct worker_shared *shared, uint32_t in
 	err = err ? err : first_fragment_id(index, &worker->fragment_id);
 	err = err ? err
 		  : sa_table_init(&worker->sas, &shared->maps, shared->worker_count > 1 ? shared->replay_locks : NULL);
+	worker->sas.ids = (uint16_t)(worker->fragment_id >> 16); /* nor that */
 	worker->wake_fd = err ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_fd < 0) {
 		err = err ? err : -errno;

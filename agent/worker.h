@@ -45,8 +45,7 @@ struct worker_shared {
 	struct mailbox *mailbox;       /* NULL: nobody listens */
 	atomic_flag *replay_locks;     /* per SA */
 	struct worker *const *workers; /* all of them by index; NULL: one alone */
-	/* Per outbound SA the worker that numbers its packets: generation << 32 | worker + 1. NULL: one worker alone.
-	 */
+	/* Per outbound SA the worker that numbers its packets: SPI << 32 | worker + 1. NULL: one worker alone. */
 	_Atomic uint64_t *owners;
 	struct sent *sent;	       /* NULL: no ICMP error about the outer path is believed */
 	struct lend_board *board;      /* NULL: no worker does another one's ciphers */

@@ -30,7 +30,7 @@ static void hands_over_to_the_owner(void **state)
 	struct frame sealed[PORT_BATCH];
 	uint8_t packet[200];
 
-	atomic_store(&owners[1], (uint64_t)lab->a.sas[1].generation << 32 | 2);
+	atomic_store(&owners[1], (uint64_t)lab->a.sas[1].spi << 32 | 2);
 	for (unsigned i = 0; i < 10; i++) {
 		gateway_packet(packet, 60 + i, 0, true);
 		assert_true(gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, 60 + i));
@@ -48,7 +48,8 @@ static void hands_over_to_the_owner(void **state)
 	free(second);
 }
 
-/* Whoever seals first owns the SA; another SA in the same slot is free again. */
+/* Whoever seals first owns the SA, also when it moves: its key and its numbers go on. Another SA in the same slot is
+ * free again. */
 static void owner_comes_first(void **state)
 {
 	struct lab *lab = *state;
@@ -65,6 +66,9 @@ static void owner_comes_first(void **state)
 	assert_false(worker_owns(second, slot, &owner));
 	assert_int_equal(owner, 0);
 	slot->generation += 2;
+	assert_false(worker_owns(second, slot, &owner));
+	assert_true(worker_owns(&lab->a.worker, slot, &owner));
+	slot->context.sa.spi ^= 1;
 	assert_true(worker_owns(second, slot, &owner));
 	assert_false(worker_owns(&lab->a.worker, slot, &owner));
 	assert_int_equal(owner, 1);
@@ -83,7 +87,7 @@ static void handover_is_bounded(void **state)
 	struct handover *ring;
 	uint8_t packet[100];
 
-	atomic_store(&owners[1], (uint64_t)lab->a.sas[1].generation << 32 | 2);
+	atomic_store(&owners[1], (uint64_t)lab->a.sas[1].spi << 32 | 2);
 	gateway_packet(packet, sizeof(packet), 0, true);
 	assert_true(gateway_push_plain(&lab->a, SLOT_LAN, 0, packet, sizeof(packet)));
 	worker_turn(&lab->a.worker, lab->now);
