@@ -191,6 +191,17 @@ static enum drop_reason forward_hold(struct worker *worker, struct frame *frame,
 	return hold_add(&worker->waiting_neighbor, key, frame, worker->now_ns) ? DROP_NONE : DROP_NEIGHBOR_PENDING;
 }
 
+/* A packet out of a tunnel ends here, and is counted; its sender is told by the kernel, which finds the same (RFC 1812
+ * 5.2.7.1, RFC 4443 3.1). */
+static enum drop_reason forward_unreachable(
+	struct worker *worker, struct frame *frame, const struct sa_slot *sealed, enum drop_reason reason)
+{
+	if (sealed || !worker->host)
+		return reason;
+	worker_count_lost(worker, reason, 1);
+	return forward_to_host(worker, frame);
+}
+
 enum drop_reason forward_elsewhere(
 	struct worker *worker, struct frame *frame, enum hop_kind kind, const struct sa_slot *sealed)
 {
@@ -200,12 +211,12 @@ enum drop_reason forward_elsewhere(
 	case HOP_PENDING:
 		return forward_hold(worker, frame, sealed);
 	case HOP_FAILED:
-		return DROP_NEIGHBOR_FAILED;
+		return forward_unreachable(worker, frame, sealed, DROP_NEIGHBOR_FAILED);
 	case HOP_PORT:
 	case HOP_NONE:
 		break;
 	}
-	return DROP_ROUTE_NONE;
+	return forward_unreachable(worker, frame, sealed, DROP_ROUTE_NONE);
 }
 
 enum drop_reason forward_packet(struct worker *worker, struct frame *frame)

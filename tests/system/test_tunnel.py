@@ -156,6 +156,18 @@ def test_two_queues():
         assert {i["queues"] for i in s.a.cli("status")["interfaces"] if not i["host"]} == {2}
 
 
+@pytest.mark.parametrize("version", (4, 6))
+def test_no_way_behind(version):
+    """For a destination that B has no route to, the sender is told so through the tunnel, and B counts the packets."""
+    nowhere = {4: "10.2.99.1", 6: "fd02::99:1"}[version]
+    with scene(inner=(4, 6)) as s:
+        s.site.b.ip(f"route add unreachable {nowhere}")
+        pings = traffic.ping(s.client, nowhere, 5)
+        assert not pings.received and pings.errors, str(pings)
+        assert s.b.drops("ROUTE_NONE") >= 5
+        assert s.ping(5, version).lost == 0
+
+
 def test_bad_link():
     """IKE and TCP come through loss, duplication and reordering."""
     impair = ["-s", "3", "-l", "50", "-d", "50", "-r", "100", "-w", "2000"]

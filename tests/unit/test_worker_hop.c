@@ -24,6 +24,31 @@ static void each_next_hop_has_its_fate(void **state)
 	assert_int_equal(dropped_all(&lab->a), 2);
 }
 
+/* Out of a tunnel and nowhere to go: counted, and the host tells the sender. */
+static void the_host_answers_for_no_way(void **state)
+{
+	static const struct {
+		enum hop_kind kind;
+		enum drop_reason reason;
+	} rows[] = {{HOP_NONE, DROP_ROUTE_NONE}, {HOP_FAILED, DROP_NEIGHBOR_FAILED}};
+	struct lab *lab = *state;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct frame sealed = seal_one(lab, 100), opened;
+
+		lab->b.resolver.inner_kind = rows[i].kind;
+		lab->b.shared.news.all++;
+		gateway_push_esp(&lab->b, 0, &sealed);
+		worker_turn(&lab->b.worker, lab->now);
+		assert_int_equal(dropped(&lab->b, rows[i].reason), 1);
+		assert_int_equal(memory_port_pull(gateway_port(&lab->b, SLOT_HOST), 0, &opened, 1), 1);
+		assert_int_equal(opened.len, 100);
+		chunk_give(&lab->a.cache, sealed.chunk);
+		chunk_give(&lab->b.cache, opened.chunk);
+	}
+	assert_int_equal(dropped_all(&lab->b), 2);
+}
+
 /* A VLAN device over the port is the way out: the frame has its tag, and the packet behind it is whole. */
 static void leaves_by_a_vlan(void **state)
 {
@@ -116,6 +141,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(each_next_hop_has_its_fate),
+		TEST(the_host_answers_for_no_way),
 		TEST(leaves_by_a_vlan),
 		TEST(local_packets_reach_the_host),
 		TEST(last_hop_tells_the_sender),
