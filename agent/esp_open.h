@@ -72,17 +72,18 @@ static inline bool esp_open_begin_plain(
 	struct sa_context *ctx, const struct frame *frame, uint64_t now_ns, struct esp_job *job)
 {
 	const struct packet_meta *meta = &frame->meta;
-	uint8_t *ip = frame->data + meta->l3_off, *esp = ip + WIRE_IPV4_LEN;
+	uint8_t *ip = frame->data + meta->l3_off, *esp = ip + ctx->outer_len;
 	const struct esp_suite *suite = ctx->suite;
-	/* An SA that is plain has no more before its text than the IPv4 header, the ESP header and the IV. */
 	uint32_t around_len = ctx->front_len + suite->icv_len, total;
 
-	if (meta->family != 4 || meta->flags & META_UDP_ENCAP || meta->payload_off != meta->l3_off + WIRE_IPV4_LEN ||
-		frame->len < meta->l3_off + WIRE_IPV4_LEN + ESP_HEADER_LEN || !inner_ipv4_whole(ip))
+	if (meta->family != 4 || (meta->flags & META_UDP_ENCAP) != ctx->meta_flags ||
+		meta->payload_off != meta->l3_off + ctx->outer_len ||
+		frame->len < meta->l3_off + ctx->outer_len + ESP_HEADER_LEN || !inner_ipv4_whole(ip))
 		return false;
 	total = wire_get16(ip + 2);
 	if (meta->l3_off + total > frame->len || total < around_len + suite->block ||
-		(total - around_len) & (suite->block - 1u))
+		(total - around_len) & (suite->block - 1u) ||
+		(ctx->meta_flags && wire_get16(ip + WIRE_IPV4_LEN + 4) != total - WIRE_IPV4_LEN))
 		return false;
 	if (memcmp(esp, &ctx->sa.spi, 4) != 0 || sa_context_expired(ctx, now_ns) ||
 		sequence_check(ctx, wire_get32(esp + 4), &job->seq) != DROP_NONE)
@@ -126,7 +127,9 @@ static inline bool esp_open_end_plain(const struct sa_context *ctx, const struct
 	       esp_open_padding_short(end) && inner_is_plain(packet, len - ESP_TRAILER_LEN - end[-2], total) &&
 	       selector_pair_match4(&ctx->selectors, packet) &&
 	       /* Not-ECT both: nothing to be merged (outer_merge_ecn). */
-	       !((frame->data[frame->meta.l3_off + 1] | packet[1]) & ECN_MASK) && !sa_context_expired(ctx, now_ns);
+	       !((frame->data[frame->meta.l3_off + 1] | packet[1]) & ECN_MASK) &&
+	       /* Its time was asked at the begin, and it is still the same. */
+	       !(ctx->counted && sa_context_reached(ctx, now_ns));
 }
 
 #endif

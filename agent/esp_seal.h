@@ -103,7 +103,9 @@ __attribute__((always_inline)) static inline uint32_t esp_seal_begin_plain(struc
 		return 0;
 	esp_seal_trailer(packet + len, padding, next_header);
 	outer_put4(ctx, ip, whole_len, traffic_class, dont_fragment, job->seq);
-	esp_seal_job(ctx, job, ip + WIRE_IPV4_LEN, text_len);
+	if (ctx->meta_flags)
+		outer_put_udp(ctx, ip, whole_len);
+	esp_seal_job(ctx, job, ip + ctx->outer_len, text_len);
 	esp_seal_count(ctx, len, now_ns);
 	return whole_len;
 }

@@ -98,9 +98,10 @@ void sa_context_derive(struct sa_context *ctx)
 	ctx->counted = sa->hard_packets || sa->hard_bytes;
 	ctx->seq_last = sa->flags & SA_ESN ? UINT64_MAX : UINT32_MAX;
 	ctx->plain = sa->protocol == IPPROTO_ESP && sa->mode == SA_TUNNEL && ctx->outer_family == 4 &&
-		     !(sa->flags & SA_UDP_ENCAP) && !ctx->tunnel.options.tfc_pad;
+		     !ctx->tunnel.options.tfc_pad;
 	outer_options(ctx, &ctx->tunnel.options);
 	ctx->outer_sum = checksum_fold(sum_around(sum_word64(ctx->outer + 12), sum_word32(ctx->outer + 8)));
+	ctx->meta_flags = sa->flags & SA_UDP_ENCAP ? META_UDP_ENCAP : 0;
 	ctx->front_len = (uint8_t)(ctx->outer_len + ESP_HEADER_LEN + ctx->suite->iv_len);
 	selector_pair_init(&ctx->selectors, &ctx->tunnel);
 }

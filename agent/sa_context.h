@@ -36,10 +36,11 @@ struct sa_context {
 	uint64_t dropped_other;
 	uint64_t expires_ns; /* the hard limit by time, UINT64_MAX without one */
 	bool counted;	     /* there is a hard limit by bytes or packets */
-	/* ESP in tunnel mode, IPv4 without UDP outside, nothing to hide lengths: what esp_seal and esp_open do without
-	 * asking further. */
+	/* ESP in tunnel mode, IPv4 outside, in UDP perhaps, nothing to hide lengths: what esp_seal and esp_open do
+	 * without asking further. */
 	bool plain;
-	uint64_t seq_last; /* the last number that a packet may have: 2^32 - 1, with ESN 2^64 - 1 */
+	uint8_t meta_flags; /* META_UDP_ENCAP, or 0: as XDP tells of its packets */
+	uint64_t seq_last;  /* the last number that a packet may have: 2^32 - 1, with ESN 2^64 - 1 */
 	/*
 	 * Identifications of the IPv4 packets that may be cut on their way (RFC 6864 4): one row of numbers for all SAs
 	 * of the worker. Borrowed, set by it after init; NULL: the sequence number serves.

@@ -123,8 +123,19 @@ static void general_from_now_on(struct gateway *gateway)
 			gateway->worker.sas.slots[i]->context.plain = false;
 }
 
-static void counters_equal(const struct gateway *x, const struct gateway *y)
+static unsigned messages(struct gateway *gateway)
 {
+	struct agent_message message;
+	unsigned count = 0;
+
+	while (mailbox_take(&gateway->mailbox, &message))
+		count++;
+	return count;
+}
+
+static void counters_equal(struct gateway *x, struct gateway *y)
+{
+	assert_int_equal(messages(x), messages(y));
 	for (unsigned i = 0; i < DROP_SLOTS; i++)
 		if (x->stat.drops[i].packets != y->stat.drops[i].packets)
 			fail_msg("reason %u: %llu by the short way, %llu by the general one", i,
@@ -151,8 +162,12 @@ static void sides_make(const struct esp_suite *suite, uint16_t flags)
 		assert_int_equal(gateway_init(&side->a, 0, suite), 0);
 		assert_int_equal(gateway_init(&side->b, 1, suite), 0);
 		side->a.worker.sas.ids = 0; /* else it begins anywhere */
-		side->a.sas[1].flags |= flags;
-		side->b.sas[0].flags |= flags;
+		for (unsigned i = 0; i < 2; i++) {
+			struct sa *sa = i ? &side->b.sas[0] : &side->a.sas[1];
+
+			sa->flags |= flags;
+			sa->local_port = sa->remote_port = flags & SA_UDP_ENCAP ? 4500 : 0;
+		}
 		side->a.resolver.mtu = MTU;
 		side->b.resolver.mtu = MTU_BEHIND;
 	}
@@ -232,6 +247,13 @@ static void test_esn(void **state)
 	same_fates(esp_suite_find(ENCR_AES_GCM_16, 128, AUTH_NONE), SA_ESN, 2);
 }
 
+/* Some packets have another source by the way, which the agent tells. */
+static void test_udp(void **state)
+{
+	(void)state;
+	same_fates(esp_suite_find(ENCR_AES_GCM_16, 256, AUTH_NONE), SA_UDP_ENCAP, 5);
+}
+
 /* Padding of up to 15 bytes. */
 static void test_cbc(void **state)
 {
@@ -247,8 +269,8 @@ static void test_null(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_gcm), cmocka_unit_test(test_esn),
-		cmocka_unit_test(test_cbc), cmocka_unit_test(test_null)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_gcm), cmocka_unit_test(test_udp),
+		cmocka_unit_test(test_esn), cmocka_unit_test(test_cbc), cmocka_unit_test(test_null)};
 
 	return cmocka_run_group_tests_name("plain", tests, NULL, NULL);
 }

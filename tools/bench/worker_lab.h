@@ -209,9 +209,15 @@ static inline bool gateway_push_plain(
 static inline bool gateway_push_esp(struct gateway *gateway, uint32_t index, const struct frame *sealed)
 {
 	struct frame frame = gateway_frame(gateway, sealed->data + 14, sealed->len - 14);
+	bool udp = sealed->data[14 + 9] == 17;
 
-	frame.meta = (struct packet_meta){
-		.kind = META_ESP_IN, .family = 4, .protocol = 50, .l3_off = 14, .payload_off = 34, .index = index};
+	frame.meta = (struct packet_meta){.kind = META_ESP_IN,
+		.flags = udp ? META_UDP_ENCAP : 0,
+		.family = 4,
+		.protocol = udp ? 17 : 50,
+		.l3_off = 14,
+		.payload_off = udp ? 42 : 34,
+		.index = index};
 	return frame.chunk && memory_port_push(gateway_port(gateway, SLOT_WAN), 0, &frame);
 }
 
