@@ -29,6 +29,7 @@
 
 #define ETHERTYPE_TEST 0x88b5 /* IEEE 802: local experiments */
 #define CHUNKS	       8192u
+#define RING	       512u
 #define BATCH	       32u
 #define WAIT_NS	       (5 * NS_PER_S)
 #define SLOT	       3u
@@ -68,7 +69,7 @@ static int receiver_open(uint16_t type)
 
 static struct port *port_new(struct umem *umem, uint32_t slot)
 {
-	const struct xsk_options options = {.ring_size = 512};
+	const struct xsk_options options = {.ring_size = RING};
 	struct port *port = calloc(1, sizeof(*port));
 	struct xsk_outcome outcome = {0};
 	int xsks = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "xsks", 4, 4, PORTS_MAX * QUEUES_MAX, NULL);
@@ -262,7 +263,7 @@ static void test_refused(void **state)
 
 #define FLOW_BATCH    32u
 #define FLOW_SWITCHES 200u
-#define FLOW_WINDOW   1024u /* packets under way: both engines have room for as many */
+#define FLOW_WINDOW   RING /* packets under way: all may wait for a change, however long it takes */
 #define ESP_SEQ_OFF   (14u + 20u + 4u)
 
 struct flow {
