@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/xsk_port.h"
 
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
 #include "agent/base/own.h"
 #include "agent/xsk_queue.h"
 
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Linux 5.11; older headers do not know them. */
 #ifndef SO_PREFER_BUSY_POLL
@@ -22,6 +25,8 @@
 
 #define SEND_BUFFER_BYTES (16 * 1024 * 1024)
 #define BUSY_POLL_US	  20
+#define LET_GO_NS	  NS_PER_S /* for the kernel to take a closed socket from the driver: milliseconds as a rule */
+#define LET_GO_US	  1000
 #define LINK_HEADER_MAX	  26u /* Ethernet and three tags (bpf/parse.bpf.h) */
 
 /* Marks for umem.holder; 0 means the process. Wraps long after any socket that had the number is gone. */
@@ -51,32 +56,7 @@ static void xsk_queue_lost(struct port_queue *head, struct port_lost *lost)
 		.rx_full = now.rx_ring_full, .no_frame = now.rx_dropped + queue->rx_broken, .tx_gone = queue->tx_gone};
 }
 
-static void xsk_queue_free(struct port_queue *head)
-{
-	struct xsk_queue *queue = (struct xsk_queue *)head;
-
-	if (queue->socket)
-		xsk_socket__delete(queue->socket);
-	if (queue->registration)
-		xsk_umem__delete(queue->registration);
-	umem_reclaim(queue->umem, queue->holder);
-	xsk_queue_drop_waiting(queue);
-	chunk_cache_drain(&queue->spare);
-	if (queue->gather.open && !queue->gather.broken)
-		jumbo_give(queue->umem, queue->gather.frame.chunk);
-	free(queue);
-}
-
-static const struct port_ops xsk_ops = {
-	.recv = xsk_queue_recv,
-	.refill = xsk_queue_refill,
-	.send = xsk_queue_send,
-	.flush = xsk_queue_flush,
-	.lost = xsk_queue_lost,
-	.free = xsk_queue_free,
-};
-
-static int xsk_queue_bind(struct xsk_queue *queue, const struct port *port, uint32_t number, uint16_t bind_flags)
+static int xsk_queue_bind_once(struct xsk_queue *queue, uint16_t bind_flags)
 {
 	const struct xsk_umem_config umem_config = {
 		.fill_size = queue->ring_size,
@@ -98,7 +78,7 @@ static int xsk_queue_bind(struct xsk_queue *queue, const struct port *port, uint
 	if (err)
 		return err;
 	err = xsk_socket__create(
-		&queue->socket, port->name, number, queue->registration, &queue->rx, &queue->tx, &config);
+		&queue->socket, queue->port->name, queue->number, queue->registration, &queue->rx, &queue->tx, &config);
 	if (err) {
 		queue->socket = NULL;
 		xsk_umem__delete(queue->registration);
@@ -106,6 +86,67 @@ static int xsk_queue_bind(struct xsk_queue *queue, const struct port *port, uint
 	}
 	return err;
 }
+
+/* The kernel takes a closed socket from the driver in a work item of its own; until then the queue is busy. -EBUSY: it
+ * still is after LET_GO_NS. */
+static int xsk_queue_bind(struct xsk_queue *queue, uint16_t bind_flags)
+{
+	uint64_t until_ns = clock_now_ns() + LET_GO_NS;
+	int err;
+
+	while ((err = xsk_queue_bind_once(queue, bind_flags)) == -EBUSY && clock_now_ns() < until_ns)
+		usleep(LET_GO_US);
+	return err;
+}
+
+static void xsk_queue_close(struct xsk_queue *queue)
+{
+	if (queue->socket)
+		xsk_socket__delete(queue->socket);
+	if (queue->registration)
+		xsk_umem__delete(queue->registration);
+	queue->socket = NULL;
+	queue->registration = NULL;
+}
+
+/* A driver with zero-copy writes into the chunks until the kernel has taken the socket from it. It has when the queue
+ * takes another one, of no consequence, in copy mode. */
+static bool xsk_queue_let_go(struct xsk_queue *queue)
+{
+	int err;
+
+	xsk_queue_close(queue);
+	if (!queue->zero_copy)
+		return true;
+	err = xsk_queue_bind(queue, XDP_COPY);
+	xsk_queue_close(queue);
+	return err != -EBUSY;
+}
+
+static void xsk_queue_free(struct port_queue *head)
+{
+	struct xsk_queue *queue = (struct xsk_queue *)head;
+
+	if (xsk_queue_let_go(queue))
+		umem_reclaim(queue->umem, queue->holder);
+	else
+		log_warn("%s: the driver does not let go of queue %u; its packet buffers are left to it",
+			queue->port->name, queue->number);
+	xsk_queue_drop_waiting(queue);
+	chunk_cache_drain(&queue->spare);
+	if (queue->gather.open && !queue->gather.broken)
+		jumbo_give(queue->umem, queue->gather.frame.chunk);
+	free(queue);
+}
+
+static const struct port_ops xsk_ops = {
+	.recv = xsk_queue_recv,
+	.refill = xsk_queue_refill,
+	.send = xsk_queue_send,
+	.flush = xsk_queue_flush,
+	.lost = xsk_queue_lost,
+	.free = xsk_queue_free,
+};
 
 /* A packet of the interface's MTU in one chunk: what one descriptor takes. */
 static bool mtu_fits_chunk(const struct port *port)
@@ -115,7 +156,7 @@ static bool mtu_fits_chunk(const struct port *port)
 
 /* From the best to the least: what a driver or kernel refuses is left out, and zero-copy that loses the interface's
  * larger packets. */
-static int xsk_queue_bind_best(struct xsk_queue *queue, uint32_t number, struct xsk_outcome *outcome)
+static int xsk_queue_bind_best(struct xsk_queue *queue, struct xsk_outcome *outcome)
 {
 	for (unsigned i = outcome->zero_copy ? 0 : 2; i < 4; i++) {
 		bool zero_copy = i < 2, multi_buffer = !(i & 1);
@@ -123,10 +164,10 @@ static int xsk_queue_bind_best(struct xsk_queue *queue, uint32_t number, struct 
 
 		if (zero_copy && !multi_buffer && !mtu_fits_chunk(queue->port))
 			continue;
-		err = xsk_queue_bind(queue, queue->port, number,
-			(uint16_t)((zero_copy ? XDP_ZEROCOPY : XDP_COPY) | (multi_buffer ? XDP_USE_SG : 0)));
+		err = xsk_queue_bind(
+			queue, (uint16_t)((zero_copy ? XDP_ZEROCOPY : XDP_COPY) | (multi_buffer ? XDP_USE_SG : 0)));
 
-		outcome->zero_copy = zero_copy;
+		outcome->zero_copy = queue->zero_copy = zero_copy;
 		outcome->multi_buffer = queue->multi_buffer = multi_buffer;
 		outcome->need_wakeup = !err; /* of every bind here; no kernel since 5.4 refuses that alone */
 		if (!err)
@@ -159,11 +200,12 @@ int xsk_queue_open(struct port *port, uint32_t number, struct umem *umem, int xs
 	if (!queue)
 		return -ENOMEM;
 	queue->port = port;
+	queue->number = number;
 	queue->umem = umem;
 	queue->ring_size = options->ring_size ? options->ring_size : XSK_RING_SIZE;
 	queue->holder = holder_next();
 	chunk_cache_init(&queue->spare, umem);
-	err = xsk_queue_bind_best(queue, number, outcome);
+	err = xsk_queue_bind_best(queue, outcome);
 	if (err)
 		return err;
 	fd = xsk_socket__fd(queue->socket);

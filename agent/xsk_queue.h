@@ -42,7 +42,9 @@ struct xsk_queue {
 	struct xsk_ring_cons completion;
 	struct xsk_ring_cons rx;
 	struct xsk_ring_prod tx;
+	uint32_t number;    /* of the interface's queue */
 	uint32_t ring_size; /* of each of the four */
+	bool zero_copy;
 	bool multi_buffer;
 	bool busy_poll;
 	uint16_t holder; /* mark of this socket in umem.holder */

@@ -259,6 +259,19 @@ static void test_refused(void **state)
 	receive_all(lab);
 }
 
+/* A queue takes a new socket as soon as the last one is closed, though the kernel takes that from the driver later. */
+static void test_reopened(void **state)
+{
+	struct lab *lab = *state;
+
+	for (unsigned i = 0; i < 100; i++) {
+		port_free(lab->port);
+		lab->port = port_new(&lab->umem, SLOT);
+	}
+	send_batch(lab);
+	receive_all(lab);
+}
+
 /* ---- a worker that sends ------------------------------------------------------------------------------------- */
 
 #define FLOW_BATCH    32u
@@ -410,6 +423,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_order_over_switches, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_load_decides, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_reopened, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_flow_over_switches, flow_set_up_apart, flow_tear_down),
 		cmocka_unit_test_setup_teardown(test_flow_over_stops, flow_set_up_apart, flow_tear_down),
 		cmocka_unit_test_setup_teardown(test_flow_over_switches, flow_set_up_together, flow_tear_down),
