@@ -37,7 +37,9 @@ struct xsk_outcome {
 
 /*
  * Open the socket of one queue of `port` and put it into the xsk map at slot * QUEUES_MAX + queue, in place of an older
- * one. Zero-copy is tried first if outcome->zero_copy. The queue keeps `port`, and is freed by port_free. -errno.
+ * one. Zero-copy is tried first if outcome->zero_copy. The queue keeps `port`, and is freed by port_free. -errno;
+ * -EBUSY after a second of trying, for as long a socket may still be on the queue after its close. In zero-copy mode
+ * the end waits likewise. So neither is for a worker's thread.
  */
 int xsk_queue_open(struct port *port, uint32_t queue, struct umem *umem, int xsks_fd, const struct xsk_options *options,
 	struct xsk_outcome *outcome, struct port_queue **out);
