@@ -104,7 +104,7 @@ __attribute__((always_inline)) static inline uint32_t esp_seal_begin_plain(struc
 	esp_seal_trailer(packet + len, padding, next_header);
 	outer_put4(ctx, ip, whole_len, traffic_class, dont_fragment, job->seq);
 	if (ctx->meta_flags)
-		outer_put_udp(ctx, ip, whole_len);
+		outer_put_udp(ctx, ip + WIRE_IPV4_LEN, whole_len - WIRE_IPV4_LEN);
 	esp_seal_job(ctx, job, ip + ctx->outer_len, text_len);
 	esp_seal_count(ctx, len, now_ns);
 	return whole_len;

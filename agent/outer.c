@@ -29,14 +29,6 @@ void outer_put6(
 	wire_put16(ip + 4, len - WIRE_IPV6_LEN);
 }
 
-void outer_put_udp(const struct sa_context *ctx, uint8_t *ip, uint32_t len)
-{
-	uint32_t ip_len = ctx->outer_len - WIRE_UDP_LEN;
-
-	memcpy(ip + ip_len, ctx->outer + ip_len, WIRE_UDP_LEN);
-	wire_put16(ip + ip_len + 4, len - ip_len);
-}
-
 /* ---- read ---------------------------------------------------------------------------------------------------- */
 
 static enum drop_reason check_ipv4(const struct frame *frame, uint32_t *end)

@@ -22,7 +22,13 @@
 /* For outer_put. */
 void outer_put6(
 	const struct sa_context *ctx, uint8_t *ip, uint32_t len, const struct inner *inner, const uint8_t *packet);
-void outer_put_udp(const struct sa_context *ctx, uint8_t *ip, uint32_t len);
+/* The UDP header behind an IP header, `len` bytes with what it carries; its checksum is missing. */
+static inline void outer_put_udp(const struct sa_context *ctx, uint8_t *udp, uint32_t len)
+{
+	memcpy(udp, ctx->outer + ctx->outer_len - WIRE_UDP_LEN, 4);
+	wire_put32(udp + 4, len << 16);
+}
+
 /*
  * An IPv4 header around a packet of this traffic class, which must not be fragmented or may be. IPv6 counts as the
  * former: its sender is told, not the fragments sealed. What may be cut on its way has an identification of its own
@@ -35,12 +41,12 @@ static inline void outer_put4(const struct sa_context *ctx, uint8_t *ip, uint32_
 	uint8_t class = (uint8_t)((traffic_class & ctx->class_keep) | ctx->class_set);
 	bool df = (dont_fragment && ctx->df_keep) || ctx->df_set;
 	uint16_t id = df || !ctx->ids ? (uint16_t)seq : ++*ctx->ids, check;
-	uint32_t first = htobe32((uint32_t)WIRE_IPV4_PLAIN << 24 | (uint32_t) class << 16 | (uint16_t)len);
-	uint32_t second = htobe32((uint32_t)id << 16 | (df ? WIRE_IPV4_DF : 0));
+	uint32_t first = (uint32_t)WIRE_IPV4_PLAIN << 24 | (uint32_t) class << 16 | (uint16_t)len;
+	uint32_t second = (uint32_t)id << 16 | (df ? WIRE_IPV4_DF : 0);
+	uint64_t head = htobe64((uint64_t)first << 32 | second);
 
-	check = (uint16_t)~checksum_fold((uint64_t)ctx->outer_sum + first + second);
-	memcpy(ip, &first, sizeof(first));
-	memcpy(ip + 4, &second, sizeof(second));
+	check = (uint16_t)~checksum_fold(sum_around(head, ctx->outer_sum));
+	memcpy(ip, &head, sizeof(head));
 	memcpy(ip + 8, ctx->outer + 8, WIRE_IPV4_LEN - 8);
 	memcpy(ip + 10, &check, sizeof(check));
 }
@@ -56,8 +62,8 @@ static inline void outer_put(const struct sa_context *ctx, uint8_t *ip, uint32_t
 		outer_put4(ctx, ip, len, inner->traffic_class, inner->dont_fragment, seq);
 	else
 		outer_put6(ctx, ip, len, inner, packet);
-	if (ctx->sa.flags & SA_UDP_ENCAP)
-		outer_put_udp(ctx, ip, len);
+	if (ctx->meta_flags)
+		outer_put_udp(ctx, ip + ctx->outer_len - WIRE_UDP_LEN, len + WIRE_UDP_LEN - ctx->outer_len);
 }
 
 /*
