@@ -28,7 +28,7 @@ void checksum_update16(uint8_t *check, const uint8_t old[2], const uint8_t new[2
  */
 void checksum_complete(uint8_t *packet, const struct inner *inner);
 /* Can it be such a packet? What it costs to know for the many that cannot. Of a plain packet of `total` bytes: */
-static inline bool checksum_partial_plain(const uint8_t *packet, uint32_t total)
+__attribute__((always_inline)) static inline bool checksum_partial_plain(const uint8_t *packet, uint32_t total)
 {
 	uint8_t protocol = packet[9];
 	uint32_t len = total - WIRE_IPV4_LEN;

@@ -55,7 +55,7 @@ __attribute__((noinline)) enum drop_reason esp_seal_begin_any(
 
 /* Padding 1, 2, 3 ..., its length and the next header (RFC 4303 2.4-2.6) of at most ESP_TRAILER_WORD bytes, in one
  * store: behind it there is room for the ICV. */
-static inline void esp_seal_trailer(uint8_t *at, uint32_t padding, uint8_t next_header)
+__attribute__((always_inline)) static inline void esp_seal_trailer(uint8_t *at, uint32_t padding, uint8_t next_header)
 {
 	static const uint64_t trailers[ESP_TRAILER_WORD - ESP_TRAILER_LEN + 1] = {/* little-endian */
 		0, 0x0101, 0x020201, 0x03030201, UINT64_C(0x0404030201), UINT64_C(0x050504030201),
@@ -89,7 +89,7 @@ static inline void esp_seal_count(struct sa_context *ctx, uint32_t inner_len, ui
  */
 __attribute__((always_inline)) static inline uint32_t esp_seal_begin_plain(struct sa_context *ctx,
 	const struct frame *frame, uint8_t *packet, uint32_t len, uint8_t next_header, uint8_t traffic_class,
-	bool dont_fragment, uint64_t now_ns, struct esp_job *job)
+	bool dont_fragment, bool udp, uint64_t now_ns, struct esp_job *job)
 {
 	const struct esp_suite *suite = ctx->suite;
 	uint32_t padding = (0u - len - ESP_TRAILER_LEN) & (suite->block - 1u), front_len = ctx->front_len;
@@ -103,9 +103,9 @@ __attribute__((always_inline)) static inline uint32_t esp_seal_begin_plain(struc
 		return 0;
 	esp_seal_trailer(packet + len, padding, next_header);
 	outer_put4(ctx, ip, whole_len, traffic_class, dont_fragment, job->seq);
-	if (ctx->meta_flags)
+	if (udp)
 		outer_put_udp(ctx, ip + WIRE_IPV4_LEN, whole_len - WIRE_IPV4_LEN);
-	esp_seal_job(ctx, job, ip + ctx->outer_len, text_len);
+	esp_seal_job(ctx, job, ip + WIRE_IPV4_LEN + (udp ? WIRE_UDP_LEN : 0), text_len);
 	esp_seal_count(ctx, len, now_ns);
 	return whole_len;
 }
@@ -118,7 +118,7 @@ static inline enum drop_reason esp_seal_begin(
 	if (ctx->plain)
 		whole_len = esp_seal_begin_plain(ctx, frame, frame->data, inner->len,
 			inner->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6, inner->traffic_class, inner->dont_fragment,
-			now_ns, job);
+			ctx->meta_flags, now_ns, job);
 	if (!whole_len)
 		return esp_seal_begin_any(ctx, frame, inner, now_ns, job);
 	frame->data -= ctx->front_len;

@@ -60,7 +60,7 @@ static inline bool inner_ipv4_whole(const uint8_t *ip)
 }
 
 /* Is it a plain packet (struct inner)? Of `len` bytes, some may be padding; *total are its own, 0 if it is none. */
-static inline bool inner_is_plain(const uint8_t *packet, uint32_t len, uint32_t *total)
+__attribute__((always_inline)) static inline bool inner_is_plain(const uint8_t *packet, uint32_t len, uint32_t *total)
 {
 	*total = 0;
 	if (len < INNER_PLAIN_LEN || !inner_ipv4_whole(packet) ||
@@ -106,7 +106,7 @@ __attribute__((always_inline)) static inline bool inner_parse(const uint8_t *pac
 }
 
 /* One hop of an IPv4 packet whose TTL is above 1. */
-static inline void inner_decrement_ttl4(uint8_t *packet)
+__attribute__((always_inline)) static inline void inner_decrement_ttl4(uint8_t *packet)
 {
 	uint16_t stored;
 	uint32_t check;

@@ -233,7 +233,11 @@ enum drop_reason out_tunnel(struct worker *worker, struct frame *frame, struct i
 		return worker_hand_over(worker, frame, owner);
 	worker_touch(worker, slot);
 	mtu = worker_inner_mtu(worker, slot);
-	worker->way_out = (struct worker_way){.slot = slot, .plain = slot->context.plain, .key = tunnel, .mtu = mtu};
+	worker->way_out = (struct worker_way){.slot = slot,
+		.plain = slot->context.plain,
+		.udp = slot->context.meta_flags & META_UDP_ENCAP,
+		.key = tunnel,
+		.mtu = mtu};
 	return out_protect(worker, frame, inner, slot, mtu);
 }
 
@@ -256,20 +260,21 @@ __attribute__((noinline)) static enum drop_reason out_begin_any(struct worker *w
  * What out_begin_any does, by few questions: for a plain packet (struct inner) of the network's, of which nothing is to
  * be changed but its hops, and a plain SA (struct sa_context). Nearly all are. False: ask; nothing was changed.
  */
-static inline bool out_begin_plain(struct worker *worker, const struct frame *frame)
+__attribute__((always_inline)) static inline bool out_begin_plain(
+	struct worker *worker, const struct frame *frame, bool udp)
 {
 	const struct worker_way *way = &worker->way_out;
 	uint32_t l3_off = frame->meta.l3_off, len, whole_len;
 	uint8_t *packet = frame->data + l3_off;
 	struct bundle *bundle;
 
-	if (!way->plain || way->key != frame->meta.index || frame->meta.flags & META_FROM_HOST || l3_off > frame->len ||
-		!inner_is_plain(packet, frame->len - l3_off, &len) || len > way->mtu || packet[8] <= 1 ||
-		checksum_partial_plain(packet, len) || mss_announced(packet, len))
+	if (!way->plain || way->udp != udp || way->key != frame->meta.index || frame->meta.flags & META_FROM_HOST ||
+		l3_off > frame->len || !inner_is_plain(packet, frame->len - l3_off, &len) || len > way->mtu ||
+		packet[8] <= 1 || checksum_partial_plain(packet, len) || mss_announced(packet, len))
 		return false;
 	bundle = turn_sealing(worker);
 	whole_len = esp_seal_begin_plain(&way->slot->context, frame, packet, len, IPPROTO_IPIP, packet[1],
-		packet[6] & (WIRE_IPV4_DF >> 8), worker->now_ns, &bundle->jobs[bundle->count]);
+		packet[6] & (WIRE_IPV4_DF >> 8), udp, worker->now_ns, &bundle->jobs[bundle->count]);
 	if (!whole_len)
 		return false;
 	inner_decrement_ttl4(packet);
@@ -277,9 +282,19 @@ static inline bool out_begin_plain(struct worker *worker, const struct frame *fr
 	return true;
 }
 
+/* The same code for SAs in UDP, by itself: one for both is some nanoseconds slower. */
+__attribute__((noinline)) static bool out_begin_udp(struct worker *worker, const struct frame *frame)
+{
+	return out_begin_plain(worker, frame, true);
+}
+
 enum drop_reason out_begin(struct worker *worker, struct frame *frame)
 {
-	return out_begin_plain(worker, frame) ? DROP_NONE : out_begin_any(worker, frame);
+	if (out_begin_plain(worker, frame, false))
+		return DROP_NONE;
+	if (worker->way_out.udp && out_begin_udp(worker, frame))
+		return DROP_NONE;
+	return out_begin_any(worker, frame);
 }
 
 static enum drop_reason out_end_any(

@@ -35,8 +35,8 @@ static inline void outer_put_udp(const struct sa_context *ctx, uint8_t *udp, uin
  * among all of the worker's packets to that address; what may not has one only so that it looks like any other (RFC
  * 6864 4.1).
  */
-static inline void outer_put4(const struct sa_context *ctx, uint8_t *ip, uint32_t len, uint8_t traffic_class,
-	bool dont_fragment, uint64_t seq)
+__attribute__((always_inline)) static inline void outer_put4(const struct sa_context *ctx, uint8_t *ip, uint32_t len,
+	uint8_t traffic_class, bool dont_fragment, uint64_t seq)
 {
 	uint8_t class = (uint8_t)((traffic_class & ctx->class_keep) | ctx->class_set);
 	bool df = (dont_fragment && ctx->df_keep) || ctx->df_set;

@@ -79,6 +79,7 @@ struct tx_batch {
 struct worker_way {
 	struct sa_slot *slot; /* NULL: nothing yet */
 	bool plain;	      /* the SA is (struct sa_context) */
+	bool udp;	      /* and in UDP */
 	uint32_t key;	      /* the tunnel, or on the way in the SA */
 	uint32_t mtu;	      /* on the way out: the longest packet that the SA carries */
 };
