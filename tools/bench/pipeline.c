@@ -6,7 +6,9 @@
  * anti-replay on; only the turns are timed, making and copying the packets is not. For AES-256-GCM the raw figure is
  * intel-ipsec-mb's direct API alone, a packet at a time (raw_gcm.h); for every suite there is a shorter run beside its
  * own jobs alone (suite.h), without a worker. Raw buffers are of the same number and size and stand warm in the cache
- * like the worker's. Turns and raw alternate in rounds; the medians of all bursts are told.
+ * like the worker's. Turns and raw alternate in rounds of some milliseconds. A CPU that shares its core changes speed
+ * by the half while a neighbour works, so rounds are ranked by what raw took, and of the quietest quarter the medians
+ * of all bursts are told, of raw and turns alike.
  *
  * Prints JSON lines: bench, case, value, unit, baseline (its name), base_value.
  */
@@ -218,19 +220,54 @@ static int double_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* A burst that was interrupted counts as one, however long. */
-static struct sample median(const struct series *series)
+static double median(double *values, uint32_t count)
+{
+	qsort(values, count, sizeof(*values), double_compare);
+	return values[count / 2];
+}
+
+/* Rounds by what raw took, the quietest first. */
+struct ranked {
+	double raw_ns;
+	unsigned round;
+};
+
+static int ranked_compare(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	return double_compare(&x->raw_ns, &y->raw_ns);
+}
+
+static void rounds_rank(struct ranked *ranks, struct effort effort, const struct series raws[2])
+{
+	static double ns[BURSTS_EACH];
+
+	for (unsigned i = 0; i < effort.rounds; i++) {
+		ranks[i] = (struct ranked){.round = i};
+		for (unsigned direction = 0; direction < 2; direction++) {
+			for (unsigned j = 0; j < effort.bursts; j++)
+				ns[j] = raws[direction].samples[i * effort.bursts + j].ns;
+			ranks[i].raw_ns += median(ns, effort.bursts);
+		}
+	}
+	qsort(ranks, effort.rounds, sizeof(*ranks), ranked_compare);
+}
+
+/* Of the first quarter of the ranks. A burst that was interrupted counts as one, however long. */
+static struct sample sample_of(const struct series *series, struct effort effort, const struct ranked *ranks)
 {
 	static double ns[ROUNDS_MAX * BURSTS_EACH], cycles[ROUNDS_MAX * BURSTS_EACH];
-	uint32_t count = series->count;
+	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
-		ns[i] = series->samples[i].ns;
-		cycles[i] = series->samples[i].cycles;
-	}
-	qsort(ns, count, sizeof(ns[0]), double_compare);
-	qsort(cycles, count, sizeof(cycles[0]), double_compare);
-	return (struct sample){.ns = ns[count / 2], .cycles = cycles[count / 2]};
+	for (unsigned i = 0; i < (effort.rounds + 3) / 4; i++)
+		for (unsigned j = 0; j < effort.bursts; j++, count++) {
+			const struct sample *sample = &series->samples[ranks[i].round * effort.bursts + j];
+
+			ns[count] = sample->ns;
+			cycles[count] = sample->cycles;
+		}
+	return (struct sample){.ns = median(ns, count), .cycles = median(cycles, count)};
 }
 
 static void tell_row(const char *verb, const char *suite, uint32_t size, const char *unit, double value,
@@ -260,6 +297,7 @@ static void measure(const struct esp_suite *suite, uint32_t size, struct effort 
 	raw_round_fn raw_round, void *raw)
 {
 	static struct series turns[2], raws[2];
+	struct ranked ranks[ROUNDS_MAX];
 	struct gateway *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
 
 	expect(a && b && gateway_init(a, 0, suite) == 0 && gateway_init(b, 1, suite) == 0, "out of memory");
@@ -271,9 +309,10 @@ static void measure(const struct esp_suite *suite, uint32_t size, struct effort 
 		pipeline_round(a, b, effort.bursts, size, &turns[0], &turns[1]);
 		raw_round(raw, effort.bursts, size, &raws[0], &raws[1]);
 	}
+	rounds_rank(ranks, effort, raws);
 	for (unsigned i = 0; i < 2; i++)
-		tell(i ? "open" : "seal", suite->name, size, median(&turns[i]), base, median(&raws[i]),
-			effort.rounds < ROUNDS_MAX);
+		tell(i ? "open" : "seal", suite->name, size, sample_of(&turns[i], effort, ranks), base,
+			sample_of(&raws[i], effort, ranks), effort.rounds < ROUNDS_MAX);
 	gateway_clear(a);
 	gateway_clear(b);
 	free(a);
